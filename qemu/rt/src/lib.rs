@@ -1,0 +1,2 @@
+//! A small runtime for bare-metal AArch64 domUs.
+#![no_std]

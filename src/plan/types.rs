@@ -1,0 +1,241 @@
+//! The plan: what the tree says, as typed values that no longer need checking.
+//!
+//! Everything here is decided before anything is built. A [`Plan`] that exists is consistent: every range
+//! is page-aligned where it must be, every reference resolved, every number within its limit.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::addr::{Affinity, CpuId, DomainId, IntId, Pa, PaSpan, Port, VcpuId};
+
+/// This machine and the domains on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The machine.
+    pub machine: Machine,
+    /// The domains that will be built, in tree order. Domains with errors are not among them.
+    pub domains: Vec<DomainPlan>,
+    /// The static event channels between them, in tree order.
+    pub channels: Vec<ChannelPlan>,
+    /// What Xen's command line (`xen,xen-bootargs`) asked for.
+    pub options: Options,
+}
+
+/// What the hypervisor was told on its command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Control character that switches console input when typed three times: 1 for Ctrl-A (`conswitch=`).
+    pub switch_key: u8,
+    /// What happens when the last domain has shut down (`when-done=`).
+    pub when_done: WhenDone,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { switch_key: 1, when_done: WhenDone::Halt }
+    }
+}
+
+/// What to do when every domain has shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenDone {
+    /// Park all CPUs; the machine stays on.
+    Halt,
+    /// Power the machine off (PSCI SYSTEM_OFF).
+    PowerOff,
+    /// Reset the machine (PSCI SYSTEM_RESET).
+    Reset,
+}
+
+/// What is true of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// `model` of the root node, else its first `compatible` string, else "unknown machine".
+    pub model: String,
+    /// CPUs in tree order; `CpuId` is the index. The boot CPU is among them.
+    pub cpus: Vec<Cpu>,
+    /// RAM banks: sorted, merged, not overlapping. Byte ranges as the tree gives them.
+    pub ram: Vec<PaSpan>,
+    /// What must not be touched: the reservation block and `/reserved-memory`. Sorted, merged.
+    pub reserved: Vec<PaSpan>,
+    /// Boot modules of all domains, also of those left out: never handed out as free memory. Sorted.
+    pub modules: Vec<PaSpan>,
+    /// The interrupt controller.
+    pub gic: Gic,
+    /// Timer interrupts.
+    pub timer: Timer,
+    /// The console UART, if the tree names a usable one.
+    pub uart: Option<Uart>,
+    /// How to call PSCI, if firmware offers it.
+    pub psci: Option<Conduit>,
+}
+
+/// A physical CPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// Logical number, the index in [`Machine::cpus`].
+    pub id: CpuId,
+    /// Affinity fields of its MPIDR (`reg`).
+    pub affinity: Affinity,
+    /// How it is started.
+    pub enable: EnableMethod,
+    /// First `compatible` string, such as "arm,cortex-a57"; copied into the guests' CPU nodes.
+    pub compatible: String,
+}
+
+/// How a secondary CPU is brought up (`enable-method`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnableMethod {
+    /// PSCI CPU_ON through [`Machine::psci`].
+    Psci,
+    /// Write the entry point to this physical address, then SEV.
+    SpinTable(Pa),
+    /// None, or one that is not known: the CPU stays off (the boot CPU does not need one).
+    Unknown,
+}
+
+/// How firmware is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conduit {
+    /// SMC #0.
+    Smc,
+    /// HVC #0 (the hypervisor is itself a guest).
+    Hvc,
+}
+
+/// The interrupt controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gic {
+    /// GICv3 or GICv4, used as GICv3.
+    V3 {
+        /// Distributor frame (GICD).
+        dist: PaSpan,
+        /// Redistributor regions (GICR), each a run of frames.
+        redist: Vec<PaSpan>,
+        /// Distance between redistributors where the tree overrides the architecture (`redistributor-stride`).
+        stride: Option<u64>,
+        /// Maintenance interrupt (a PPI).
+        maintenance: IntId,
+    },
+    /// GICv2 (GIC-400 and relatives).
+    V2 {
+        /// Distributor (GICD).
+        dist: PaSpan,
+        /// CPU interface (GICC).
+        cpu: PaSpan,
+        /// Virtual interface control (GICH).
+        hyp: PaSpan,
+        /// Virtual CPU interface (GICV), mapped into guests.
+        vcpu: PaSpan,
+        /// Maintenance interrupt (a PPI).
+        maintenance: IntId,
+    },
+}
+
+/// Timer interrupts (all PPIs), from the `arm,armv8-timer` node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timer {
+    /// EL1 physical timer (CNTP), usually INTID 30.
+    pub phys: IntId,
+    /// EL1 virtual timer (CNTV), usually INTID 27.
+    pub virt: IntId,
+    /// EL2 physical timer (CNTHP), usually INTID 26.
+    pub hyp: IntId,
+    /// `clock-frequency`, where the tree overrides CNTFRQ_EL0 (Hz).
+    pub frequency: Option<u32>,
+}
+
+/// The console UART.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uart {
+    /// Which programming model.
+    pub kind: UartKind,
+    /// Registers.
+    pub regs: PaSpan,
+    /// Its interrupt, where the node has one.
+    pub irq: Option<IntId>,
+    /// Path of its node.
+    pub path: String,
+}
+
+/// UART programming models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UartKind {
+    /// Arm PL011 ("arm,pl011", "arm,primecell" relatives, "arm,sbsa-uart").
+    Pl011,
+    /// BCM2835 auxiliary ("mini") UART: 16550-like with 32-bit registers.
+    Bcm2835Aux,
+    /// Cadence UART of Zynq and ZynqMP.
+    Cadence,
+    /// 16550 family.
+    Ns16550 {
+        /// `reg-shift`: log2 of the distance between registers.
+        shift: u8,
+        /// `reg-io-width`: bytes per access, 1 or 4.
+        width: u8,
+    },
+}
+
+/// One domain to build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainPlan {
+    /// Its number: 1 for the first `xen,domain` node, counted over broken ones too.
+    pub id: DomainId,
+    /// Node name without unit address, for the console prefix and messages.
+    pub name: String,
+    /// Path of its node.
+    pub path: String,
+    /// RAM in bytes, a multiple of 4 KiB.
+    pub memory: u64,
+    /// vCPUs, `VcpuId` is the index.
+    pub vcpus: Vec<VcpuPlan>,
+    /// Kernel module.
+    pub kernel: KernelPlan,
+    /// Ramdisk module, exact bytes.
+    pub ramdisk: Option<PaSpan>,
+    /// Guest command line (`bootargs` of the kernel module); empty if none.
+    pub cmdline: String,
+    /// Whether the guest has a vPL011.
+    pub vpl011: bool,
+    /// What `xen,enhanced` asked for: whether the guest's tree has a `/hypervisor` node.
+    pub enhanced: bool,
+    /// Number of SPIs of its virtual GIC, a multiple of 32 (0-960).
+    pub spis: u32,
+}
+
+/// One vCPU of a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VcpuPlan {
+    /// Its number within the domain.
+    pub id: VcpuId,
+    /// The physical CPU it lives on for good.
+    pub home: CpuId,
+}
+
+/// The kernel of a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelPlan {
+    /// Exact bytes of the module.
+    pub image: PaSpan,
+    /// Loaded as is at the start of RAM and entered at its first byte (`portunus,raw` on the module), instead
+    /// of being read as an arm64 Image.
+    pub raw: bool,
+}
+
+/// One end of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The domain.
+    pub domain: DomainId,
+    /// The port in that domain, 1-4095.
+    pub port: Port,
+}
+
+/// A static event channel. Both ends exist and are different; they may be in one domain (loopback).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelPlan {
+    /// The two ends, in the order in which the tree names them.
+    pub ends: [Endpoint; 2],
+    /// Path of the node that describes it (of the first of two half-nodes).
+    pub path: String,
+}
