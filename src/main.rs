@@ -5,9 +5,3 @@
 fn main() {
     eprintln!("portunus runs at EL2: build it with `cargo xtask build`, try it with `make run`");
 }
-
-#[cfg(target_os = "none")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}

@@ -1,2 +1,33 @@
-//! `cargo xtask`: build, run and test Portunus.
-fn main() {}
+//! `cargo xtask`: build and test Portunus. `cargo xtask help` lists the commands.
+
+mod image;
+mod layers;
+mod steps;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask build     the bootable arm64 image, at target/portunus/Image
+cargo xtask layers    the rules of the house: what may touch hardware, and how large a file may grow
+cargo xtask test      everything that CI runs";
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1).unwrap_or_default();
+    let result = match command.as_str() {
+        "build" => image::build().map(|image| println!("{image}")),
+        "layers" => layers::check().map(|files| println!("layers: {files} files keep the rules")),
+        "test" => steps::test(),
+        "help" | "" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("no command `{other}`\n{HELP}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! From the linked ELF file to the flat arm64 Image that boot loaders take, checked on the way.
+
+use std::fs;
+use std::process::Command;
+
+/// The one bare-metal target.
+pub const TARGET: &str = "aarch64-unknown-none-softfloat";
+const ELF: &str = "target/aarch64-unknown-none-softfloat/release/portunus";
+const IMAGE: &str = "target/portunus/Image";
+
+/// Builds the hypervisor and writes `target/portunus/Image`; answers a line that says what was built.
+pub fn build() -> Result<String, String> {
+    run(Command::new("cargo").args(["build", "--release", "--bin", "portunus", "--target", TARGET]))?;
+    let elf = fs::read(ELF).map_err(|e| format!("{ELF}: {e}"))?;
+    let image = flatten(&elf).ok_or_else(|| format!("{ELF}: not a 64-bit little-endian ELF file"))?;
+    if image.get(56..60) != Some(b"ARM\x64") {
+        return Err(format!("{ELF}: no arm64 Image header at its start"));
+    }
+    fs::create_dir_all("target/portunus").map_err(|e| e.to_string())?;
+    fs::write(IMAGE, &image).map_err(|e| format!("{IMAGE}: {e}"))?;
+    Ok(format!("{IMAGE}: {} bytes", image.len()))
+}
+
+/// Runs a command to its end; its failure is an error that quotes the command.
+pub fn run(command: &mut Command) -> Result<(), String> {
+    let status = command.status().map_err(|e| format!("{command:?}: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}")) }
+}
+
+/// Lays the loadable segments out at their addresses, with zeros between. The image is linked at 0.
+fn flatten(elf: &[u8]) -> Option<Vec<u8>> {
+    if elf.get(..6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let headers = usize::try_from(u64_at(elf, 32)?).ok()?;
+    let size = usize::from(u16_at(elf, 54)?);
+    let count = usize::from(u16_at(elf, 56)?);
+    let mut image = Vec::new();
+    for index in 0..count {
+        let header = elf.get(headers + index * size..)?;
+        const PT_LOAD: u32 = 1;
+        if u32::from_le_bytes(header.get(..4)?.try_into().ok()?) != PT_LOAD {
+            continue;
+        }
+        let offset = usize::try_from(u64_at(header, 8)?).ok()?;
+        let address = usize::try_from(u64_at(header, 16)?).ok()?;
+        let bytes = usize::try_from(u64_at(header, 32)?).ok()?;
+        if image.len() < address + bytes {
+            image.resize(address + bytes, 0);
+        }
+        image.get_mut(address..address + bytes)?.copy_from_slice(elf.get(offset..offset + bytes)?);
+    }
+    Some(image)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}

@@ -1,0 +1,82 @@
+//! The first law of the house: the library decides, the binary touches.
+//!
+//! Registers, MMIO and assembly live in `boot/`, `src/arch/`, `src/platform/` and `src/main.rs` only. A file
+//! has one idea, so it stays below 500 lines. Text matching is crude and therefore hard to argue with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const TOUCHING: [&str; 6] =
+    ["core::arch", "asm!(", "crate::arch", "read_volatile", "write_volatile", "aarch64_cpu::"];
+const LONGEST_FILE: usize = 500;
+
+/// Checks every Rust file below `src/`; answers how many there are, or all offences.
+pub fn check() -> Result<usize, String> {
+    let mut files = Vec::new();
+    collect(Path::new("src"), &mut files).map_err(|e| format!("src: {e}"))?;
+    let mut offences = Vec::new();
+    for path in &files {
+        let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        inspect(path, &text, &mut offences);
+    }
+    if offences.is_empty() { Ok(files.len()) } else { Err(offences.join("\n")) }
+}
+
+fn inspect(path: &Path, text: &str, offences: &mut Vec<String>) {
+    let lines = text.lines().count();
+    if lines > LONGEST_FILE {
+        offences.push(format!("{}: {lines} lines, more than {LONGEST_FILE}: split it", path.display()));
+    }
+    if may_touch(path) {
+        return;
+    }
+    for (number, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        for word in TOUCHING.iter().filter(|word| code.contains(**word)) {
+            offences.push(format!("{}:{}: `{word}` outside arch/ and platform/", path.display(), number + 1));
+        }
+    }
+}
+
+fn may_touch(path: &Path) -> bool {
+    ["src/arch", "src/platform"].iter().any(|room| path.starts_with(room)) || path == Path::new("src/main.rs")
+}
+
+fn collect(room: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(room)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn assembly_in_the_library_is_an_offence_and_in_arch_is_not() {
+        let mut offences = Vec::new();
+        inspect(
+            Path::new("src/vgic/mod.rs"),
+            "fn f() { unsafe { core::arch::asm!(\"nop\") } }",
+            &mut offences,
+        );
+        assert_eq!(offences.len(), 2);
+        offences.clear();
+        inspect(Path::new("src/arch/aarch64/mod.rs"), "core::arch::asm!(\"nop\")", &mut offences);
+        assert!(offences.is_empty());
+    }
+
+    #[test]
+    fn a_comment_may_speak_of_assembly() {
+        let mut offences = Vec::new();
+        inspect(Path::new("src/lib.rs"), "// asm!( lives elsewhere", &mut offences);
+        assert!(offences.is_empty());
+    }
+}
