@@ -1,11 +1,14 @@
 # Thin over `cargo xtask`: what needs thought is there.
-.PHONY: setup build test
+.PHONY: setup build run test
 
 setup:
 	@sh qemu/setup.sh
 
 build: setup
 	@cargo xtask build
+
+run: setup
+	@cargo xtask run
 
 test: setup
 	@cargo xtask test

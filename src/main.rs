@@ -1,5 +1,17 @@
-//! The hypervisor binary. On a development host it only says how to build the real one.
+//! The hypervisor binary: the order of the boot, readable in one screen.
+//!
+//! On a development host it only says how to build the real one.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+extern crate alloc;
+
+#[cfg(target_os = "none")]
+mod arch;
+#[cfg(target_os = "none")]
+mod boot;
+#[cfg(target_os = "none")]
+mod platform;
 
 #[cfg(not(target_os = "none"))]
 fn main() {

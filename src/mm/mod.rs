@@ -1,9 +1,11 @@
-//! Memory: translation tables of EL2.
+//! Memory: what is free, the heap of the boot, and the translation tables of EL2.
 //!
-//! Decides what a table entry says. Trusts the caller about which physical memory is what; refuses addresses
-//! beyond 48 bits and entries that would silently replace others. Touches memory only through [`TableMemory`].
-#![forbid(unsafe_code)]
+//! Decides who gets which frame and what a table entry says. Trusts the caller about which physical memory is
+//! what; refuses addresses beyond 48 bits and entries that would silently replace others. Touches tables only
+//! through [`TableMemory`].
 
+pub mod frames;
+pub mod heap;
 pub mod stage1;
 mod table;
 

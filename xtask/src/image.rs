@@ -6,7 +6,8 @@ use std::process::Command;
 /// The one bare-metal target.
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 const ELF: &str = "target/aarch64-unknown-none-softfloat/release/portunus";
-const IMAGE: &str = "target/portunus/Image";
+/// Where the bootable image is left.
+pub const IMAGE: &str = "target/portunus/Image";
 
 /// Builds the hypervisor and writes `target/portunus/Image`; answers a line that says what was built.
 pub fn build() -> Result<String, String> {

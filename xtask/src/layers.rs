@@ -1,6 +1,6 @@
 //! The first law of the house: the library decides, the binary touches.
 //!
-//! Registers, MMIO and assembly live in `boot/`, `src/arch/`, `src/platform/` and `src/main.rs` only. A file
+//! Registers, MMIO and assembly live in `boot/`, `src/arch/`, `src/platform/` and the binary's own two files, `src/main.rs` and `src/boot.rs`. A file
 //! has one idea, so it stays below 500 lines. Text matching is crude and therefore hard to argue with.
 
 use std::fs;
@@ -39,7 +39,8 @@ fn inspect(path: &Path, text: &str, offences: &mut Vec<String>) {
 }
 
 fn may_touch(path: &Path) -> bool {
-    ["src/arch", "src/platform"].iter().any(|room| path.starts_with(room)) || path == Path::new("src/main.rs")
+    ["src/arch", "src/platform"].iter().any(|room| path.starts_with(room))
+        || ["src/main.rs", "src/boot.rs"].iter().any(|file| path == Path::new(file))
 }
 
 fn collect(room: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

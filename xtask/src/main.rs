@@ -2,12 +2,18 @@
 
 mod image;
 mod layers;
+mod qemu;
+mod scenarios;
 mod steps;
+mod trees;
 
 use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask build     the bootable arm64 image, at target/portunus/Image
+cargo xtask run       builds the image and boots it in QEMU, console on this terminal
+cargo xtask test-qemu [FILTER]
+                      builds the image and runs the QEMU scenarios whose name contains FILTER
 cargo xtask layers    the rules of the house: what may touch hardware, and how large a file may grow
 cargo xtask test      everything that CI runs";
 
@@ -16,6 +22,11 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "build" => image::build().map(|image| println!("{image}")),
         "layers" => layers::check().map(|files| println!("layers: {files} files keep the rules")),
+        "test-qemu" => image::build().and_then(|image| {
+            println!("{image}");
+            scenarios::test(&std::env::args().nth(2).unwrap_or_default())
+        }),
+        "run" => image::build().and_then(|_| qemu::interactive()),
         "test" => steps::test(),
         "help" | "" => {
             println!("{HELP}");

@@ -3,11 +3,11 @@
 use std::process::Command;
 
 use crate::image::{self, TARGET};
-use crate::layers;
+use crate::{layers, scenarios};
 
 type Step = (&'static str, fn() -> Result<(), String>);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 9] = [
     ("formatting", || cargo(&["fmt", "--check"])),
     ("layers", || layers::check().map(|_| ())),
     ("clippy, host", || cargo(&["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"])),
@@ -26,8 +26,16 @@ const STEPS: [Step; 6] = [
             "warnings",
         ])
     }),
+    ("clippy, hypervisor", || {
+        cargo(&[
+            "clippy", "--quiet", "-p", "portunus", "--lib", "--bins", "--target", TARGET, "--", "-D",
+            "warnings",
+        ])
+    }),
     ("documentation", document),
     ("host tests", || cargo(&["test", "--quiet"])),
+    ("image", || image::build().map(|line| println!("{line}"))),
+    ("QEMU scenarios", || scenarios::test("")),
 ];
 
 /// Runs every step and prints `N passed, N failed` as the last line.

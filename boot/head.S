@@ -1,0 +1,138 @@
+// The first instructions: the arm64 Image header and the entry of the boot CPU.
+//
+// Trusts: the loader followed Linux's arm64 boot protocol (Documentation/arch/arm64/booting.rst): MMU and data
+// cache off, the image file clean to the point of coherency, x0 = physical address of the device tree.
+// Does not trust: the exception level, DAIF, HCR_EL2, SCTLR_EL2, SP, the contents of .bss, nor that x0 is a
+// tree. The image may lie at any 4 KiB-aligned address; the header asks for 2 MiB, as the protocol does.
+
+    .section .head, "ax"
+    .global _start
+_start:
+    b       primary_entry               // code0
+    .word   0                           // code1
+    .quad   0                           // text_offset: the start of a 2 MiB-aligned block will do
+    .quad   __image_size                // with .bss and stack, so that nothing is placed on top of them
+    .quad   0xa                         // flags: little endian, 4 KiB pages, anywhere in memory
+    .quad   0, 0, 0
+    .ascii  "ARM\x64"
+    .word   0
+
+    .section .text.boot, "ax"
+
+// Invalidates the data cache by address to the point of coherency. x0 = start, x1 = end; clobbers x2, x3.
+// Needed around writes made with the MMU off: those bypass the cache, so a line that the loader left there
+// would hide them later, or be written back over them (Arm ARM DDI 0487, B2.7 and D7.5 on mismatched attributes).
+    .macro  invalidate_range
+    mrs     x2, ctr_el0
+    ubfx    x2, x2, #16, #4             // CTR_EL0.DminLine: log2 of words in the smallest line
+    mov     x3, #4
+    lsl     x3, x3, x2
+    sub     x2, x3, #1
+    bic     x0, x0, x2
+1:  dc      ivac, x0
+    add     x0, x0, x3
+    cmp     x0, x1
+    b.lo    1b
+    dsb     sy
+    .endm
+
+primary_entry:
+    msr     daifset, #0xf               // U-Boot enters with SError unmasked
+    mov     x20, x0                     // the alleged device tree
+    mrs     x21, CurrentEL
+    lsr     x21, x21, #2
+
+    cmp     x21, #2
+    b.ne    prepare_memory              // EL1 or EL3: get far enough to say so
+
+    // EL2 as this hypervisor wants it, whatever firmware left: MMU, caches and alignment checks off, EL1 is
+    // AArch64 and nothing is routed or trapped yet. HCR_EL2 first: SCTLR_EL2 means something else under E2H.
+    mov     x0, #(1 << 31)              // HCR_EL2.RW
+    msr     hcr_el2, x0
+    isb
+    ldr     x0, ={SCTLR_EL2_MMU_OFF}
+    msr     sctlr_el2, x0
+    mov     x0, #0x33ff                 // CPTR_EL2: RES1 bits only, no trap of FP, SVE hidden by TZ below
+    msr     cptr_el2, x0
+    adrp    x0, vectors
+    add     x0, x0, :lo12:vectors
+    msr     vbar_el2, x0
+    isb
+
+prepare_memory:
+    adrp    x0, __relro_start
+    adrp    x1, __image_end
+    invalidate_range
+
+    // Apply the relocations. At link address 0 the load address is the bias.
+    adrp    x3, __image_start
+    adrp    x0, __rela_start
+    add     x0, x0, :lo12:__rela_start
+    adrp    x1, __rela_end
+    add     x1, x1, :lo12:__rela_end
+2:  cmp     x0, x1
+    b.hs    3f
+    ldp     x4, x5, [x0], #16           // r_offset, r_info
+    ldr     x6, [x0], #8                // r_addend
+    cmp     w5, #1027                   // R_AARCH64_RELATIVE; the linker emits no other kind (-z text, -Bsymbolic)
+    b.ne    2b
+    add     x6, x6, x3
+    str     x6, [x4, x3]
+    b       2b
+
+3:  adrp    x0, __bss_start
+    adrp    x1, __bss_end
+4:  stp     xzr, xzr, [x0], #16
+    cmp     x0, x1
+    b.lo    4b
+
+    adrp    x0, __boot_stack_top
+    mov     sp, x0
+    mov     x29, #0
+    mov     x30, #0
+    cmp     x21, #2
+    b.ne    5f
+
+    // First page tables, written by Rust that runs with the MMU off (no atomics, no unaligned access).
+    mov     x0, x20
+    bl      first_map                   // -> x0: the Regime to load
+    mov     x22, x0
+    adrp    x0, __relro_start
+    adrp    x1, __image_end
+    invalidate_range                    // drop what speculation may have loaded while we wrote past the cache
+    mov     x0, x22
+    bl      mmu_on
+    mov     x0, x20
+    bl      boot_main                   // never returns
+    b       park
+
+5:  mov     x0, x20
+    mov     x1, x21
+    bl      wrong_exception_level
+    b       park
+
+// Turns the MMU and the caches on for this CPU. x0 -> a Regime (src/arch/aarch64/map.rs): TTBR0_EL2,
+// TCR_EL2, MAIR_EL2, SCTLR_EL2. Runs identity mapped, so the next instruction is the same before and after.
+    .global mmu_on
+mmu_on:
+    ldp     x1, x2, [x0]
+    ldp     x3, x4, [x0, #16]
+    msr     ttbr0_el2, x1
+    msr     tcr_el2, x2
+    msr     mair_el2, x3
+    isb                                 // the walker must see the new controls before TLBs are emptied
+    tlbi    alle2                       // TLBs and the I-cache are UNKNOWN out of reset (Arm ARM D8.13, D7.5)
+    tlbi    alle1
+    ic      iallu
+    dsb     nsh
+    isb
+    msr     sctlr_el2, x4
+    isb
+    ret
+
+// Where a CPU ends that must not run any more. Interrupts stay masked; WFI only saves power.
+    .global park
+park:
+    msr     daifset, #0xf
+6:  wfi
+    b       6b

@@ -1,0 +1,42 @@
+// Entry of every other CPU, by PSCI CPU_ON or by a spin-table.
+//
+// Trusts: SECONDARY_START was filled and cleaned to the point of coherency by the boot CPU, which starts one
+// CPU at a time and waits. Does not trust registers: a spin-table passes nothing in x0.
+
+    .section .text.boot, "ax"
+    .global secondary_entry
+secondary_entry:
+    msr     daifset, #0xf
+    adrp    x19, SECONDARY_START
+    add     x19, x19, :lo12:SECONDARY_START
+    mrs     x0, CurrentEL
+    cmp     x0, #(2 << 2)
+    b.ne    7f
+
+    mov     x0, #(1 << 31)              // HCR_EL2.RW; see boot/head.S
+    msr     hcr_el2, x0
+    isb
+    ldr     x0, ={SCTLR_EL2_MMU_OFF}
+    msr     sctlr_el2, x0
+    mov     x0, #0x33ff
+    msr     cptr_el2, x0
+    adrp    x0, vectors
+    add     x0, x0, :lo12:vectors
+    msr     vbar_el2, x0
+    isb
+
+    ldr     x0, [x19, #{START_REGIME}]
+    bl      mmu_on
+    ldp     x1, x0, [x19, #{START_STACK}]   // stack top, per-CPU block
+    mov     sp, x1
+    mov     x29, #0
+    mov     x30, #0
+    bl      secondary_main              // never returns
+    b       park
+
+    // Not EL2: nothing to be done here, but the boot CPU can say so. The MMU is off, so the store goes to
+    // memory; the boot CPU reads it after an invalidate.
+7:  lsr     x0, x0, #2
+    str     x0, [x19, #{START_WRONG_LEVEL}]
+    dsb     sy
+    b       park

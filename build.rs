@@ -1,0 +1,18 @@
+//! Link arguments of the bare-metal image. They are here and not in `.cargo/config.toml` because a RUSTFLAGS
+//! environment variable would replace those without a word.
+
+fn main() {
+    println!("cargo::rerun-if-changed=linker.ld");
+    println!("cargo::rerun-if-changed=boot");
+    let bare_metal = std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "none");
+    if !bare_metal {
+        return;
+    }
+    let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    // Position independent, with nothing left for a dynamic linker: boot/head.S applies the R_AARCH64_RELATIVE
+    // entries itself, and `-z text` refuses any relocation that would have to patch code.
+    for arg in ["-pie", "-z", "text", "--no-dynamic-linker", "-Bsymbolic", "--hash-style=gnu"] {
+        println!("cargo::rustc-link-arg-bins={arg}");
+    }
+    println!("cargo::rustc-link-arg-bins=-T{root}/linker.ld");
+}

@@ -1,0 +1,30 @@
+//! Cache maintenance by address, for memory that someone will read with the cache off.
+//!
+//! A guest starts with its MMU off and a secondary CPU reads its start block with its MMU off: both see memory
+//! at the point of coherency, not the cache (Arm ARM DDI 0487, B2.7.2 and D7.5.9). QEMU models no cache; these
+//! are written for hardware that has one.
+
+use core::arch::asm;
+
+use portunus::addr::PaSpan;
+
+use super::sysreg::CTR_EL0;
+
+/// Smallest data cache line of this system in bytes (CTR_EL0.DminLine, log2 of words).
+fn line() -> u64 {
+    4 << ((CTR_EL0::read() >> 16) & 0xf)
+}
+
+/// Writes every dirty line of `span` back to the point of coherency and drops it from the caches.
+pub fn clean_and_invalidate(span: PaSpan) {
+    let line = line();
+    let mut address = span.start().get() & !(line - 1);
+    while address < span.end().get() {
+        // SAFETY: DC CIVAC changes no value that a coherent observer can see; `address` lies in RAM that EL2
+        // maps (VA = PA).
+        unsafe { asm!("dc civac, {}", in(reg) address, options(nostack, preserves_flags)) };
+        address += line;
+    }
+    // SAFETY: a barrier. Cache maintenance is complete only after a DSB (Arm ARM, D7.5.9).
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+}

@@ -1,0 +1,56 @@
+//! The machine's interrupt controller, whichever version it has.
+
+use alloc::string::String;
+
+use portunus::addr::Affinity;
+use portunus::mm::stage1::Kind;
+use portunus::plan::{Gic, gic};
+
+use super::gicv3::{self, Distributor, Redistributor};
+use super::map;
+
+/// Maps and prepares the controller and the boot CPU's part of it.
+///
+/// # Errors
+///
+/// A sentence about what is missing.
+pub fn init(controller: &Gic, boot: Affinity) -> Result<(), String> {
+    let Gic::V3 { dist, .. } = controller else {
+        return Err(
+            "this machine has a GICv2, and only GICv3 is driven yet: on QEMU virt add gic-version=3".into()
+        );
+    };
+    for frame in gic::frames(controller) {
+        map::add(frame, Kind::Device)
+            .map_err(|why| alloc::format!("GIC frame {frame} cannot be mapped: {why:?}"))?;
+    }
+    // SAFETY: the tree says that the distributor is here; mapped as Device memory just now.
+    let distributor = unsafe { Distributor::new(*dist) };
+    distributor.init();
+    gicv3::init_cpu();
+    match redistributor(controller, boot) {
+        Some(redistributor) if redistributor.init() => {
+            log::info!(
+                "GICv3 with {} interrupt lines, {} list registers",
+                distributor.lines(),
+                gicv3::list_registers()
+            );
+            Ok(())
+        }
+        Some(_) => {
+            Err("the boot CPU's redistributor does not wake: GICR_WAKER.ChildrenAsleep stays set".into())
+        }
+        None => Err(
+            "the interrupt controller has no redistributor for the boot CPU: does `reg` list every region?"
+                .into(),
+        ),
+    }
+}
+
+/// The redistributor of the CPU with `affinity`, if the controller is mapped and has one.
+#[must_use]
+pub fn redistributor(controller: &Gic, affinity: Affinity) -> Option<Redistributor> {
+    let Gic::V3 { redist, stride, .. } = controller else { return None };
+    // SAFETY: `init` mapped all regions as Device memory.
+    redist.iter().find_map(|region| unsafe { Redistributor::find(*region, *stride, affinity) })
+}

@@ -1,0 +1,162 @@
+//! The GICv3 of the machine, as far as a hypervisor drives it (Arm IHI 0069).
+//!
+//! All interrupts are Group 1 as seen from EL2. EOImode is 1: EL2 will drop the priority, and a guest deactivate
+//! hardware-linked interrupts itself. Works with one security state and with the non-secure view of two: nothing is
+//! compared that differs between them.
+
+use core::arch::asm;
+
+use portunus::addr::{Affinity, PaSpan};
+
+use super::mmio::Mmio;
+use super::sysreg::{
+    ICC_BPR1_EL1, ICC_CTLR_EL1, ICC_IGRPEN1_EL1, ICC_PMR_EL1, ICC_SRE_EL2, ICH_HCR_EL2, ICH_VTR_EL2,
+};
+
+// Distributor (IHI 0069, 12.9) and redistributor (12.11) registers, byte offsets.
+const GICD_CTLR: u64 = 0x0000;
+const GICD_TYPER: u64 = 0x0004;
+const GICD_IGROUPR: u64 = 0x0080;
+const GICD_ICENABLER: u64 = 0x0180;
+const GICD_ICACTIVER: u64 = 0x0380;
+const GICD_IPRIORITYR: u64 = 0x0400;
+const GICR_CTLR: u64 = 0x0000;
+const GICR_TYPER: u64 = 0x0008;
+const GICR_WAKER: u64 = 0x0014;
+/// The second 64 KiB frame of a redistributor: SGIs and PPIs, laid out like the distributor's first word.
+const SGI_FRAME: u64 = 0x1_0000;
+
+/// GICD_CTLR: ARE and EnableGrp1, at the bit positions that both security views share (IHI 0069, GICD_CTLR).
+const CTLR_ARE_GRP1: u32 = 1 << 4 | 1 << 1;
+/// RWP, "register write pending": bit 31 of GICD_CTLR, bit 3 of GICR_CTLR.
+const GICD_RWP: u32 = 1 << 31;
+const GICR_RWP: u32 = 1 << 3;
+/// One priority for all that EL2 takes: nothing at EL2 preempts anything.
+const PRIORITY: u32 = 0xa0a0_a0a0;
+/// How often a status bit is looked at before the hardware is given up on.
+const PATIENCE: u32 = 1_000_000;
+
+/// The distributor.
+#[derive(Clone, Copy)]
+pub struct Distributor(Mmio);
+
+impl Distributor {
+    /// # Safety
+    ///
+    /// As for [`Mmio::new`]; `regs` is a GICv3 distributor.
+    #[must_use]
+    pub const unsafe fn new(regs: PaSpan) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { Mmio::new(regs) })
+    }
+
+    /// Number of interrupt lines, SGIs and PPIs included (GICD_TYPER.ITLinesNumber).
+    #[must_use]
+    pub fn lines(self) -> u32 {
+        (((self.0.read32(GICD_TYPER) & 0x1f) + 1) * 32).min(1020)
+    }
+
+    /// Brings the distributor into a known state: every SPI disabled, inactive, Group 1; affinity routing on.
+    pub fn init(self) {
+        self.0.write32(GICD_CTLR, 0);
+        self.settle();
+        for word in 1..u64::from(self.lines().div_ceil(32)) {
+            self.0.write32(GICD_ICENABLER + 4 * word, !0);
+            self.0.write32(GICD_ICACTIVER + 4 * word, !0);
+            self.0.write32(GICD_IGROUPR + 4 * word, !0);
+        }
+        for spi in (32..u64::from(self.lines())).step_by(4) {
+            self.0.write32(GICD_IPRIORITYR + spi, PRIORITY);
+        }
+        self.settle();
+        self.0.write32(GICD_CTLR, CTLR_ARE_GRP1);
+        self.settle();
+    }
+
+    fn settle(self) {
+        for _ in 0..PATIENCE {
+            if self.0.read32(GICD_CTLR) & GICD_RWP == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// One CPU's redistributor.
+#[derive(Clone, Copy)]
+pub struct Redistributor(Mmio);
+
+impl Redistributor {
+    /// The redistributor of the CPU with `affinity`, searched in `region` by GICR_TYPER, the only authority on
+    /// which frame belongs to whom (IHI 0069, GICR_TYPER). `stride` is the tree's, where it overrides the frame
+    /// size that TYPER.VLPIS implies.
+    ///
+    /// # Safety
+    ///
+    /// `region` holds GICv3 redistributors and is mapped as Device memory.
+    #[must_use]
+    pub unsafe fn find(region: PaSpan, stride: Option<u64>, affinity: Affinity) -> Option<Self> {
+        const VLPIS: u64 = 1 << 1;
+        const LAST: u64 = 1 << 4;
+        let mut start = region.start();
+        loop {
+            let frame = PaSpan::new(start, 2 * SGI_FRAME).filter(|frame| region.covers(frame))?;
+            // SAFETY: the caller's promise.
+            let registers = unsafe { Mmio::new(frame) };
+            let kind = registers.read64(GICR_TYPER);
+            if kind >> 32 == u64::from(affinity.packed()) {
+                return Some(Self(registers));
+            }
+            if kind & LAST != 0 {
+                return None;
+            }
+            let size = stride.unwrap_or(if kind & VLPIS != 0 { 4 * SGI_FRAME } else { 2 * SGI_FRAME });
+            start = start.checked_add(size.max(SGI_FRAME))?;
+        }
+    }
+
+    /// Wakes the redistributor; all SGIs and PPIs disabled, inactive, Group 1. Answers whether it woke.
+    pub fn init(self) -> bool {
+        const PROCESSOR_SLEEP: u32 = 1 << 1;
+        const CHILDREN_ASLEEP: u32 = 1 << 2;
+        self.0.write32(GICR_WAKER, self.0.read32(GICR_WAKER) & !PROCESSOR_SLEEP);
+        let awake = (0..PATIENCE).any(|_| self.0.read32(GICR_WAKER) & CHILDREN_ASLEEP == 0);
+        self.0.write32(SGI_FRAME + GICD_ICENABLER, !0);
+        self.0.write32(SGI_FRAME + GICD_ICACTIVER, !0);
+        self.0.write32(SGI_FRAME + GICD_IGROUPR, !0);
+        for intid in (0..32).step_by(4) {
+            self.0.write32(SGI_FRAME + GICD_IPRIORITYR + intid, PRIORITY);
+        }
+        for _ in 0..PATIENCE {
+            if self.0.read32(GICR_CTLR) & GICR_RWP == 0 {
+                break;
+            }
+        }
+        awake
+    }
+}
+
+/// Prepares the CPU interface of the executing CPU and its virtual side.
+pub fn init_cpu() {
+    const SRE_ENABLE: u64 = 0xf; // Enable for EL1, DIB, DFB, SRE
+    const EOIMODE: u64 = 1 << 1;
+    ICC_SRE_EL2::write(SRE_ENABLE);
+    synchronise();
+    ICC_CTLR_EL1::write(EOIMODE);
+    ICC_PMR_EL1::write(0xff);
+    ICC_BPR1_EL1::write(0);
+    ICC_IGRPEN1_EL1::write(1);
+    ICH_HCR_EL2::write(0);
+    synchronise();
+}
+
+/// Number of list registers of this CPU (ICH_VTR_EL2.ListRegs).
+#[must_use]
+pub fn list_registers() -> u32 {
+    (ICH_VTR_EL2::read() & 0x1f) as u32 + 1
+}
+
+fn synchronise() {
+    // SAFETY: a context synchronisation; changes nothing.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) };
+}

@@ -1,0 +1,21 @@
+//! AArch64 at EL2, Armv8.0 and later, without VHE.
+
+pub mod cache;
+pub mod gic;
+pub mod gicv3;
+pub mod map;
+pub mod mmio;
+pub mod percpu;
+pub mod probe;
+pub mod psci;
+pub mod report;
+pub mod secondary;
+pub mod start;
+pub mod sysreg;
+
+/// Parks this CPU for good: interrupts masked, low power.
+pub fn park() -> ! {
+    loop {
+        aarch64_cpu::asm::wfi();
+    }
+}

@@ -1,0 +1,181 @@
+//! Bringing up the other CPUs, one at a time, each with a reason if it does not come.
+//!
+//! The boot CPU fills [`SECONDARY_START`], starts a CPU by the method its node names, and waits. One at a time:
+//! the log, the numbering and the memory used do not depend on who is faster.
+
+use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use portunus::addr::{Pa, PaSpan};
+use portunus::mm::stage1::SCTLR_MMU_OFF;
+use portunus::plan::{Cpu, EnableMethod};
+
+use super::map::{self, Regime};
+use super::percpu::PerCpu;
+use super::psci::{Firmware, PsciError};
+use super::sysreg::{CNTFRQ_EL0, CNTPCT_EL0, TPIDR_EL2};
+use super::{cache, gicv3, park};
+
+/// What a starting CPU is told. Read with its MMU off, so it is cleaned to the point of coherency.
+#[repr(C, align(128))]
+struct Start {
+    regime: *const Regime,
+    stack_top: u64,
+    percpu: u64,
+}
+
+/// What a CPU answers that woke at another level than EL2: written past the cache, hence in lines of its own.
+#[repr(C, align(2048))]
+struct WrongLevel(UnsafeCell<u64>);
+
+#[repr(C)]
+struct Exchange {
+    start: UnsafeCell<Start>,
+    wrong_level: WrongLevel,
+    /// The per-CPU block of the CPU that arrived last.
+    arrived: AtomicU64,
+}
+
+// SAFETY: the boot CPU writes `start` while no other CPU is starting; a starting CPU only reads it.
+unsafe impl Sync for Exchange {}
+
+#[unsafe(no_mangle)]
+static SECONDARY_START: Exchange = Exchange {
+    start: UnsafeCell::new(Start { regime: core::ptr::null(), stack_top: 0, percpu: 0 }),
+    wrong_level: WrongLevel(UnsafeCell::new(0)),
+    arrived: AtomicU64::new(0),
+};
+
+const _: () = assert!(offset_of!(Start, percpu) == offset_of!(Start, stack_top) + 8);
+
+global_asm!(
+    include_str!("../../../boot/secondary.S"),
+    SCTLR_EL2_MMU_OFF = const SCTLR_MMU_OFF,
+    START_REGIME = const offset_of!(Exchange, start) + offset_of!(Start, regime),
+    START_STACK = const offset_of!(Exchange, start) + offset_of!(Start, stack_top),
+    START_WRONG_LEVEL = const offset_of!(Exchange, wrong_level),
+);
+
+unsafe extern "C" {
+    fn secondary_entry();
+}
+
+/// Why a CPU did not come up.
+#[derive(Debug)]
+pub enum Absent {
+    /// Its node names no way to start it that is known.
+    NoMethod,
+    /// Its node says PSCI, and the tree has no PSCI node.
+    NoFirmware,
+    /// Firmware refused.
+    Refused(PsciError),
+    /// It was started and never said anything.
+    Silent,
+    /// It woke at an exception level other than 2.
+    WrongLevel(u64),
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMethod => write!(f, "its node has no `enable-method` that is known (psci, spin-table)"),
+            Self::NoFirmware => write!(f, "its `enable-method` is psci and the tree has no psci node"),
+            Self::Refused(error) => write!(f, "firmware refused to start it: {error}"),
+            Self::Silent => write!(f, "it was started and did not arrive within a second"),
+            Self::WrongLevel(level) => write!(f, "it woke at EL{level}, not EL2"),
+        }
+    }
+}
+
+/// Starts `cpu` on a stack that ends at `stack_top`, with `percpu` in TPIDR_EL2, and waits until it has arrived.
+///
+/// # Errors
+///
+/// Why it did not; it may then still arrive late and parks itself.
+///
+/// # Safety
+///
+/// `stack_top` ends a mapped stack that is this CPU's alone and for good.
+pub unsafe fn bring_up(
+    cpu: &Cpu,
+    firmware: Option<Firmware>,
+    stack_top: u64,
+    percpu: &'static PerCpu,
+) -> Result<(), Absent> {
+    let percpu = &raw const *percpu as u64;
+    // SAFETY: nobody is starting, see `Exchange`.
+    unsafe { *SECONDARY_START.start.get() = Start { regime: map::regime(), stack_top, percpu } };
+    // SAFETY: as above.
+    unsafe { *SECONDARY_START.wrong_level.0.get() = 0 };
+    SECONDARY_START.arrived.store(0, Ordering::Relaxed);
+    clean(&raw const SECONDARY_START, size_of::<Exchange>());
+    clean(map::regime(), size_of::<Regime>());
+    let entry = secondary_entry as *const () as u64;
+    match cpu.enable {
+        EnableMethod::Psci => {
+            firmware.ok_or(Absent::NoFirmware)?.cpu_on(cpu.affinity, entry).map_err(Absent::Refused)?;
+        }
+        EnableMethod::SpinTable(release) => release_spinning(release, entry),
+        EnableMethod::Unknown => return Err(Absent::NoMethod),
+    }
+    wait_for(percpu)
+}
+
+/// Writes the entry point where a parked CPU looks for it, and wakes it. The page is mapped (`EL2 maps it before
+/// calling`), the CPU reads with its cache off.
+fn release_spinning(release: Pa, entry: u64) {
+    let slot = release.get() as *mut u64;
+    // SAFETY: the tree says that this CPU's release word is here, and the caller mapped it.
+    unsafe { slot.write_volatile(entry) };
+    clean(slot, 8);
+    aarch64_cpu::asm::sev();
+}
+
+/// Gives a started CPU one second.
+fn wait_for(percpu: u64) -> Result<(), Absent> {
+    let deadline = CNTPCT_EL0::read().wrapping_add(CNTFRQ_EL0::read());
+    loop {
+        // Pairs with the release in `announce`: what the CPU did before is visible.
+        if SECONDARY_START.arrived.load(Ordering::Acquire) == percpu {
+            return Ok(());
+        }
+        let wrong = SECONDARY_START.wrong_level.0.get();
+        // Written past the cache: our copy, if any, is clean and must go.
+        clean(wrong, size_of::<WrongLevel>());
+        // SAFETY: a plain word that only this exchange uses.
+        match unsafe { wrong.read_volatile() } {
+            0 if CNTPCT_EL0::read().wrapping_sub(deadline) as i64 > 0 => return Err(Absent::Silent),
+            0 => core::hint::spin_loop(),
+            level => return Err(Absent::WrongLevel(level)),
+        }
+    }
+}
+
+/// Says that this CPU is here, with its MMU and caches on.
+fn announce(percpu: u64) {
+    SECONDARY_START.arrived.store(percpu, Ordering::Release);
+}
+
+fn clean<T>(start: *const T, size: usize) {
+    if let Some(span) = PaSpan::new(Pa::new(start as u64), size as u64) {
+        cache::clean_and_invalidate(span);
+    }
+}
+
+/// First Rust code of a secondary CPU, called by boot/secondary.S on its own stack, MMU on.
+#[unsafe(no_mangle)]
+extern "C" fn secondary_main(percpu: &'static PerCpu) -> ! {
+    let block = &raw const *percpu as u64;
+    TPIDR_EL2::write(block);
+    // SAFETY: a context synchronisation, so that TPIDR_EL2 is what later code reads.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) };
+    gicv3::init_cpu();
+    if !percpu.redistributor.init() {
+        log::warn!("CPU {} ({}): its redistributor does not wake", percpu.cpu, percpu.affinity);
+    }
+    announce(block);
+    park()
+}

@@ -1,0 +1,253 @@
+//! The boot of the first CPU: each step may fail only in a way that says what to do.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use portunus::addr::{Affinity, MIB, PAGE_SIZE, Pa, PaSpan};
+use portunus::fdt::{self, Tree};
+use portunus::mm::frames::Frames;
+use portunus::mm::heap::SealedHeap;
+use portunus::mm::stage1::{Kind, pa_bits};
+use portunus::plan::{self, Machine, UartKind, spans};
+
+use crate::arch::aarch64::percpu::PerCpu;
+use crate::arch::aarch64::psci::Firmware;
+use crate::arch::aarch64::sysreg::{CNTFRQ_EL0, ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1};
+use crate::arch::aarch64::{gic, map, park, probe, secondary};
+use crate::platform::console;
+
+/// What the tree and the plan may take on the heap.
+const HEAP_SIZE: usize = 256 * 1024;
+/// A secondary CPU's stack in pages, the unmapped guard page below it included; a power of two.
+const STACK_PAGES: usize = 8;
+
+#[repr(C, align(4096))]
+struct HeapMemory(core::cell::UnsafeCell<[u8; HEAP_SIZE]>);
+
+// SAFETY: only its address is taken, once, to give it to the heap.
+unsafe impl Sync for HeapMemory {}
+
+static HEAP_MEMORY: HeapMemory = HeapMemory(core::cell::UnsafeCell::new([0; HEAP_SIZE]));
+
+#[global_allocator]
+static HEAP: SealedHeap = SealedHeap::new();
+
+/// First Rust code with the MMU on, called by boot/head.S. `address` is what the loader left in x0.
+#[unsafe(no_mangle)]
+extern "C" fn boot_main(address: u64) -> ! {
+    // SAFETY: the heap's memory is a static of its own, given once.
+    unsafe { HEAP.give(HEAP_MEMORY.0.get().cast(), HEAP_SIZE) };
+    console::start_log();
+    if let Err(reason) = boot(address) {
+        if !console::is_open() {
+            console::use_last_resort();
+        }
+        log::error!("{reason}");
+        log::error!("this machine stops here");
+    }
+    park()
+}
+
+/// Entered at a level where a hypervisor cannot run: say so on the UART of the tree, if there is one. The MMU is
+/// off and faults are not survivable, so nothing is probed.
+#[unsafe(no_mangle)]
+extern "C" fn wrong_exception_level(address: u64, level: u64) {
+    // SAFETY: as in `boot_main`.
+    unsafe { HEAP.give(HEAP_MEMORY.0.get().cast(), HEAP_SIZE) };
+    if address == 0 || !address.is_multiple_of(8) {
+        return;
+    }
+    // SAFETY: the boot protocol promises a tree here, and it is checked before it is believed.
+    let Ok(blob) = (unsafe { blob_at(address) }) else { return };
+    let Ok(tree) = Tree::parse(blob) else { return };
+    if let Some(uart) = plan::uart::find(&tree).filter(|uart| uart.kind == UartKind::Pl011) {
+        // SAFETY: the tree says that a PL011 is there; the MMU is off, so the access is a device access.
+        unsafe { console::use_pl011(uart.regs) };
+        let _ = writeln!(
+            console::emergency(),
+            "portunus: error: entered at EL{level}, but a hypervisor needs EL2: on QEMU virt add \
+             virtualization=on, on a board let the firmware start it at EL2"
+        );
+    }
+}
+
+/// The blob at `address`, as long as its header says.
+///
+/// # Safety
+///
+/// The bytes are readable and writable RAM that nobody else uses.
+unsafe fn blob_at(address: u64) -> Result<&'static mut [u8], fdt::FdtError> {
+    // SAFETY: the caller's promise.
+    let header = unsafe { core::slice::from_raw_parts(address as *const u8, fdt::HEADER_SIZE) };
+    let size = fdt::total_size(header)?;
+    // SAFETY: as above.
+    Ok(unsafe { core::slice::from_raw_parts_mut(address as *mut u8, size) })
+}
+
+/// The boot, in order.
+fn boot(address: u64) -> Result<(), String> {
+    let blob = map_tree(address)?;
+    let image = map::image().ok_or("the image has no size")?;
+    let tree_span = PaSpan::new(Pa::new(address), blob.len() as u64).ok_or("the device tree wraps")?;
+    let tree = Tree::parse(blob).map_err(|error| format!("x0 = {address:#x}: {error}"))?;
+    open_console(&tree)?;
+    let machine = plan::machine(&tree).map_err(|errors| {
+        errors
+            .iter()
+            .fold(String::from("this machine cannot be used"), |text, error| format!("{text}\n{error}"))
+    })?;
+    banner(&machine);
+
+    let taken = spans::merged(machine.reserved.iter().copied().chain([image, tree_span]).collect());
+    let free = spans::without(&machine.ram, &taken);
+    let mut frames = Frames::new(&free);
+    let stacks = stacks(&mut frames, &machine)?;
+    map_ram(&free, &stacks);
+    let boot_affinity = Affinity::from_mpidr(MPIDR_EL1::read());
+    gic::init(&machine.gic, boot_affinity)?;
+    let online = start_cpus(&machine, boot_affinity, &stacks);
+    log::info!(
+        "{online} of {} CPUs ready, {} MiB of RAM free",
+        machine.cpus.len(),
+        frames.free_bytes() / MIB
+    );
+    let (used, total) = HEAP.usage();
+    let power_off = machine.psci.map(Firmware::new).filter(|_| wants_power_off(&tree));
+    HEAP.seal();
+    log::info!("boot heap: {} of {} KiB used, sealed", used / 1024, total / 1024);
+    log::info!("no domains: this version does not build them yet");
+    if let Some(firmware) = power_off {
+        log::info!("powering off");
+        firmware.system_off();
+    }
+    Ok(())
+}
+
+/// Whether the command line in `/chosen/xen,xen-bootargs` has `when-done=poweroff`.
+fn wants_power_off(tree: &Tree<'_>) -> bool {
+    let arguments = tree.find("/chosen").and_then(|chosen| chosen.text("xen,xen-bootargs"));
+    arguments.unwrap_or_default().split_whitespace().any(|word| word == "when-done=poweroff")
+}
+
+/// Maps what x0 points at, step by step, believing nothing.
+fn map_tree(address: u64) -> Result<&'static mut [u8], String> {
+    let hint = "the loader must pass the address of a device tree in x0 (QEMU: an arm64 Image with -kernel, not an ELF)";
+    let limit = 1 << pa_bits(ID_AA64MMFR0_EL1::read());
+    if address == 0 || !address.is_multiple_of(8) || address > limit - 2 * PAGE_SIZE {
+        return Err(format!("x0 = {address:#x} is no address of a device tree; {hint}"));
+    }
+    let map = |start: u64, size: u64| {
+        let span = PaSpan::new(Pa::new(start), size).ok_or("it wraps")?;
+        map::add(span, Kind::Ram).map_err(|_| "it overlaps the hypervisor, or lies too high")
+    };
+    let page = Pa::new(address).page().get();
+    // Two pages hold the header wherever it begins.
+    map(page, 2 * PAGE_SIZE)
+        .map_err(|why| format!("the device tree at {address:#x} cannot be mapped: {why}"))?;
+    // SAFETY: aligned, and mapped just now.
+    if unsafe { probe::read32(address) }.is_none() {
+        return Err(format!("x0 = {address:#x} points at no memory; {hint}"));
+    }
+    // SAFETY: the header lies in the two pages that answered.
+    let header = unsafe { core::slice::from_raw_parts(address as *const u8, fdt::HEADER_SIZE) };
+    let size = fdt::total_size(header).map_err(|error| format!("x0 = {address:#x}: {error}; {hint}"))?;
+    let (mapped, end) = (page + 2 * PAGE_SIZE, address + size as u64);
+    if end > mapped {
+        map(mapped, end - mapped)
+            .map_err(|why| format!("the device tree at {address:#x} cannot be mapped: {why}"))?;
+    }
+    // SAFETY: mapped, and the boot protocol gives the tree to us.
+    unsafe { blob_at(address) }.map_err(|error| format!("{error}"))
+}
+
+/// Opens the console that the tree names.
+fn open_console(tree: &Tree<'_>) -> Result<(), String> {
+    let Some(uart) = plan::uart::find(tree) else {
+        return Err("the tree names no UART that can be driven: set /chosen/stdout-path, or dtuart= in \
+                    /chosen/xen,xen-bootargs, to the path or alias of one"
+            .into());
+    };
+    if uart.kind != UartKind::Pl011 {
+        return Err(format!("{}: no driver yet for this UART, only for PL011", uart.path));
+    }
+    map::add(uart.regs, Kind::Device).map_err(|why| format!("{}: cannot be mapped: {why:?}", uart.path))?;
+    // SAFETY: mapped as Device memory just now, and the tree says what it is; this CPU runs alone.
+    unsafe { console::use_pl011(uart.regs) };
+    Ok(())
+}
+
+fn banner(machine: &Machine) {
+    let ram: u64 = machine.ram.iter().map(PaSpan::size).sum();
+    log::info!("Portunus {} on {}", env!("CARGO_PKG_VERSION"), machine.model);
+    log::info!(
+        "{} CPUs (boot CPU {:#x}, MIDR {:#010x}), {}-bit physical addresses, counter {} Hz",
+        machine.cpus.len(),
+        MPIDR_EL1::read() & 0xff_00ff_ffff,
+        MIDR_EL1::read(),
+        pa_bits(ID_AA64MMFR0_EL1::read()),
+        CNTFRQ_EL0::read(),
+    );
+    for bank in &machine.ram {
+        log::info!("RAM {bank}, {} MiB", bank.size() / MIB);
+    }
+    log::info!("{} MiB of RAM, {} reserved ranges", ram / MIB, machine.reserved.len());
+}
+
+/// A stack for every CPU but the first to come: its lowest page is a guard.
+fn stacks(frames: &mut Frames, machine: &Machine) -> Result<Vec<PaSpan>, String> {
+    let size = STACK_PAGES as u64 * PAGE_SIZE;
+    machine
+        .cpus
+        .iter()
+        .map(|_| frames.allocate(STACK_PAGES).and_then(|start| PaSpan::new(start, size)))
+        .collect::<Option<_>>()
+        .ok_or_else(|| String::from("no RAM is left for the stacks of the CPUs: every byte is reserved"))
+}
+
+/// Maps all free RAM except the guard pages. What does not fit the tables is left out and said so.
+fn map_ram(free: &[PaSpan], stacks: &[PaSpan]) {
+    let guards = stacks.iter().filter_map(|stack| PaSpan::new(stack.start(), PAGE_SIZE)).collect();
+    for span in spans::without(free, &spans::merged(guards)) {
+        // Inwards to whole pages: a partial page at an end may belong to someone else.
+        let start = span.start().align_up(PAGE_SIZE);
+        let whole = start.and_then(|start| PaSpan::from_bounds(start, span.end().page()));
+        if let Some(whole) = whole.filter(|whole| !whole.is_empty())
+            && let Err(why) = map::add(whole, Kind::Ram)
+        {
+            log::warn!("RAM {whole} stays unused: it cannot be mapped ({why:?})");
+        }
+    }
+}
+
+/// Starts every CPU but this one; answers how many run.
+fn start_cpus(machine: &Machine, boot: Affinity, stacks: &[PaSpan]) -> usize {
+    let firmware = machine.psci.map(Firmware::new);
+    let others = machine.cpus.iter().zip(stacks).filter(|(cpu, _)| cpu.affinity != boot);
+    let mut online = 1;
+    for (cpu, stack) in others {
+        let Some(redistributor) = gic::redistributor(&machine.gic, cpu.affinity) else {
+            log::warn!(
+                "CPU {} ({}) stays off: the interrupt controller has no redistributor for it",
+                cpu.id,
+                cpu.affinity
+            );
+            continue;
+        };
+        let block = Box::leak(Box::new(PerCpu::new(cpu.id, cpu.affinity, redistributor)));
+        // SAFETY: the stack was allocated for this CPU and is mapped but for its guard; the block is leaked.
+        match unsafe { secondary::bring_up(cpu, firmware, stack.end().get(), block) } {
+            Ok(()) => online += 1,
+            Err(reason) => log::warn!("CPU {} ({}) stays off: {reason}", cpu.id, cpu.affinity),
+        }
+    }
+    online
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    let _ = writeln!(console::emergency(), "portunus: broken invariant: {info}");
+    park()
+}
