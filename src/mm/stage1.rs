@@ -3,7 +3,7 @@
 //! EL2 without VHE has one translation regime with one root, TTBR0_EL2 (Arm ARM DDI 0487, D8.1). No range is
 //! both writable and executable; SCTLR_EL2.WXN makes the hardware insist.
 
-use super::table::{self, MapError, TableMemory};
+use super::table::{self, MapError, Root, TableMemory};
 use crate::addr::{Pa, PaSpan};
 
 /// What a range of memory is, as far as EL2 is concerned.
@@ -56,7 +56,8 @@ impl Kind {
 /// See [`MapError`].
 pub fn map(memory: &mut impl TableMemory, root: Pa, span: PaSpan, kind: Kind) -> Result<(), MapError> {
     let start = span.start().get();
-    table::map(memory, root, start, start, span.size(), kind.attributes())
+    let root = Root { table: root, level: 0, bits: 48 };
+    table::map(memory, &root, start, start, span.size(), kind.attributes())
 }
 
 /// TCR_EL2 for 48-bit addresses, 4 KiB granule, cacheable table walks, physical addresses of `pa_range` (the
@@ -101,7 +102,7 @@ mod tests {
 
     fn attributes_of(kind: Kind) -> u64 {
         let (mut tables, root) = Tables::new(8);
-        map(&mut tables, root, PaSpan::new(Pa::new(0x4000_0000), 4096).unwrap(), kind).unwrap();
+        map(&mut tables, root.table, PaSpan::new(Pa::new(0x4000_0000), 4096).unwrap(), kind).unwrap();
         walk(&tables, root, 0x4000_0000).unwrap().1
     }
 
