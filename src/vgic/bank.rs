@@ -2,25 +2,26 @@
 //!
 //! # Where a pending interrupt lives
 //!
-//! What makes an edge, an SGI or a write to ISPENDR pending is a *token*. It is in one of two words:
+//! What makes an edge or a write to ISPENDR pending is a *token*. It is in one of two places:
 //!
-//! * `latch`: somebody raised the interrupt and no home pCPU has looked yet. Anybody may set or clear it.
-//! * `queued`: the home pCPU has moved the token to (or towards) a list register. Only the home sets it;
-//!   the home clears it when the guest has acknowledged the interrupt, and anybody clears it to withdraw.
+//! * `latch`: somebody raised the interrupt and no home pCPU has looked yet. Anybody may put it there.
+//! * `queued`: the home pCPU has moved the token to (or towards) a list register, and the guest has not
+//!   acknowledged it, as far as the home knows.
 //!
-//! Two words, because a raise between the guest's acknowledge and the home's next look at the list register
-//! must not melt into the one that was just consumed.
+//! Two places, because a raise between the guest's acknowledge and the home's next look at the list register
+//! must not melt into the one that was just consumed. A withdrawal (ICPENDR) takes both; the home, seeing its
+//! list register pending without a token, takes it out again at the next resync, which the withdrawal asks for.
 //!
-//! The order of the steps makes a withdrawal (ICPENDR) final without a lock. Moving: set `queued`, clear
-//! `latch`, and if neither had been set, clear `queued` again. Withdrawing: clear `latch`, then `queued`.
-//! Whatever the interleaving, either the mover finds no token, or the withdrawer finds `queued` and clears it,
-//! and the home, seeing its list register pending without a token, takes it out again at the next resync (the
-//! withdrawal asks for one).
+//! Both are halves of one word, so that each step is one atomic change. Kept apart, a withdrawal and a new
+//! raise could come between the two halves of a move, and the raise be lost with the withdrawn token. Moving
+//! depends on what is there and is therefore a compare-and-swap that repeats when the word changes meanwhile.
+//! It is of a kind with the repeated exclusive store of every atomic change on Armv8.0: a repetition means that
+//! another pCPU finished a change to this word, and each of those costs it a trap or an interrupt.
 //!
 //! A level-sensitive interrupt is pending by its `line` as well, which needs no token: it is looked at afresh
-//! each time.
+//! each time. SGIs have their tokens elsewhere (see `sgi`).
 
-use super::sync::{AtomicU8, AtomicU32, SeqCst, bits};
+use super::sync::{AtomicU8, AtomicU32, AtomicU64, SeqCst, bits};
 
 /// Priority bits implemented: the upper five, as in every Arm GIC (ICH_VTR_EL2.PRIbits).
 const PRIORITY_MASK: u8 = 0xf8;
@@ -28,16 +29,14 @@ const PRIORITY_MASK: u8 = 0xf8;
 /// 32 interrupts. Bit `n` of each word is interrupt `n` of the bank.
 #[repr(C)]
 pub struct Bank {
+    /// Tokens: latched in the lower half, queued in the upper.
+    tokens: AtomicU64,
     /// ISENABLER.
     pub enabled: AtomicU32,
     /// IGROUPR: Group 1. Group 0 interrupts are kept but never signalled.
     pub group1: AtomicU32,
     /// ICFGR: edge-triggered.
     pub edge: AtomicU32,
-    /// Raised, and not yet looked at by the home pCPU.
-    pub latch: AtomicU32,
-    /// Moved to the home pCPU, and not yet acknowledged.
-    pub queued: AtomicU32,
     /// Level of the input.
     pub line: AtomicU32,
     /// ISACTIVER, as of the last time the home pCPU looked.
@@ -58,8 +57,7 @@ impl Bank {
             enabled: word(0),
             group1: word(u32::MAX),
             edge: word(edge),
-            latch: word(0),
-            queued: word(0),
+            tokens: AtomicU64::new(0),
             line: word(0),
             active: word(0),
             linked,
@@ -84,11 +82,9 @@ impl Bank {
     }
 
     /// Which interrupts are pending, in the words of ISPENDR: until acknowledged, whether enabled or not.
-    ///
-    /// `latch` is read before `queued`, so that a token on its way from one to the other is never missed.
     pub fn pending(&self) -> u32 {
-        let latch = self.latch.load(SeqCst);
-        latch | self.queued.load(SeqCst) | self.asserted()
+        let tokens = self.tokens.load(SeqCst);
+        tokens as u32 | (tokens >> 32) as u32 | self.asserted()
     }
 
     /// Which interrupts are pending by their input alone.
@@ -96,41 +92,43 @@ impl Bank {
         self.line.load(SeqCst) & !self.edge.load(SeqCst)
     }
 
-    /// Which interrupts could be signalled, were they not active already.
-    pub fn eligible(&self) -> u32 {
-        self.pending() & self.enabled.load(SeqCst) & self.group1.load(SeqCst)
+    /// Which of the interrupts in `pending` could be signalled, were they not active already.
+    pub fn eligible(&self, pending: u32) -> u32 {
+        pending & self.enabled.load(SeqCst) & self.group1.load(SeqCst)
     }
 
     /// Makes interrupts pending: an edge, or a write to ISPENDR.
     pub fn latch(&self, mask: u32) {
-        self.latch.fetch_or(mask, SeqCst);
+        self.tokens.fetch_or(u64::from(mask), SeqCst);
     }
 
     /// Makes interrupts not pending, as far as their input lets it: a write to ICPENDR.
     pub fn withdraw(&self, mask: u32) {
-        self.latch.fetch_and(!mask, SeqCst);
-        self.queued.fetch_and(!mask, SeqCst);
+        self.tokens.fetch_and(!spread(mask), SeqCst);
     }
 
     /// Moves the token of interrupt `bit` (a mask) to the home pCPU; only the home calls this. Whether there
     /// is a token, moved now or earlier.
     pub fn claim(&self, bit: u32) -> bool {
-        if self.latch.load(SeqCst) & bit == 0 {
-            return self.queued.load(SeqCst) & bit != 0;
+        let (latched, queued) = (u64::from(bit), u64::from(bit) << 32);
+        let step = |tokens: u64| (tokens & latched != 0).then_some(tokens & !latched | queued);
+        match self.tokens.fetch_update(SeqCst, SeqCst, step) {
+            Ok(_) => true,
+            Err(unchanged) => unchanged & queued != 0,
         }
-        let queued = self.queued.fetch_or(bit, SeqCst) & bit != 0;
-        let latched = self.latch.fetch_and(!bit, SeqCst) & bit != 0;
-        if !queued && !latched {
-            self.consume(bit);
-        }
-        queued || latched
     }
 
     /// The guest has acknowledged interrupt `bit`: its token is used up. Only the home calls this.
     pub fn consume(&self, bit: u32) {
-        if self.queued.load(SeqCst) & bit != 0 {
-            self.queued.fetch_and(!bit, SeqCst);
+        let queued = u64::from(bit) << 32;
+        if self.tokens.load(SeqCst) & queued != 0 {
+            self.tokens.fetch_and(!queued, SeqCst);
         }
+    }
+
+    /// Takes a latched bit away: for SGIs, whose tokens are elsewhere.
+    pub fn unlatch(&self, mask: u32) {
+        self.tokens.fetch_and(!u64::from(mask), SeqCst);
     }
 
     /// Drives the inputs in `mask`. Which of them changed. A rising edge-triggered input becomes pending.
@@ -171,4 +169,9 @@ impl Bank {
     pub fn any_above(&self, mask: u32, pmr: u8) -> bool {
         bits(mask).any(|n| self.priority(n) < pmr)
     }
+}
+
+/// Both places of the tokens in `mask`.
+fn spread(mask: u32) -> u64 {
+    u64::from(mask) << 32 | u64::from(mask)
 }

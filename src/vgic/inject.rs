@@ -32,7 +32,7 @@ pub struct LrBank {
     pub(super) held: u32,
     /// Those among them that the guest has active as linked interrupts: their deactivation is the physical one.
     pub(super) held_active: u32,
-    /// For each SGI that is queued or active, its sender.
+    /// For each SGI that is active, its sender.
     pub(super) senders: [u8; 16],
 }
 
@@ -186,7 +186,7 @@ impl Vgic {
         let Some(private) = self.private(local.vcpu) else { return Upcall::Latched };
         let bank = &private.bank;
         self.sample_upcall(local, true);
-        if !local.loaded || bank.eligible() & UPCALL_BIT == 0 || !self.is_enabled() {
+        if !local.loaded || bank.eligible(bank.pending()) & UPCALL_BIT == 0 || !self.is_enabled() {
             return Upcall::Latched;
         }
         if local.waiting {
@@ -238,14 +238,14 @@ impl Vgic {
         if !self.is_enabled() {
             return false;
         }
-        let ready = private.bank.eligible() & !private.bank.active.load(SeqCst);
+        let ready = private.eligible() & !private.bank.active.load(SeqCst);
         if private.bank.any_above(ready, pmr) {
             return true;
         }
         let listed = |index| {
             local.slot(index).is_some_and(|lr| {
                 let irq = self.irq(local.vcpu, lr.vintid);
-                !lr.active && lr.priority < pmr && irq.is_some_and(|irq| irq.bank.eligible() & irq.bit != 0)
+                !lr.active && lr.priority < pmr && irq.is_some_and(|irq| irq.is_eligible())
             })
         };
         if bits(local.used).any(listed) {
@@ -253,7 +253,7 @@ impl Vgic {
         }
         bits(private.hints.load(SeqCst) >> 1).any(|index| {
             self.spis.get(index as usize).is_some_and(|spi| {
-                let ready = spi.bank.eligible() & !spi.bank.active.load(SeqCst);
+                let ready = spi.bank.eligible(spi.bank.pending()) & !spi.bank.active.load(SeqCst);
                 bits(ready).any(|n| {
                     let free = spi.holder(n).is_none_or(|holder| holder == local.vcpu);
                     free && spi.route(n) == Some(local.vcpu) && spi.bank.priority(n) < pmr
@@ -313,7 +313,7 @@ impl Vgic {
         let Some(&was) = local.slot(index) else { return };
         let now = hw.read(index as usize);
         if was.pending && !now.pending {
-            irq.bank.consume(irq.bit);
+            irq.consume();
         }
         if now.active != was.active {
             irq.bank.set_active(irq.bit, now.active);

@@ -38,6 +38,7 @@ mod lr;
 mod refill;
 mod reset;
 mod set;
+mod sgi;
 mod spi;
 mod state;
 mod sync;

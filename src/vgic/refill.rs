@@ -115,7 +115,7 @@ impl Vgic {
 
         let bank = &private.bank;
         let active = bank.active.load(SeqCst) & !UPCALL_BIT;
-        let eligible = bank.eligible() & gate & !UPCALL_BIT;
+        let eligible = private.eligible() & gate & !UPCALL_BIT;
         for n in bits(active | eligible) {
             let (active, eligible) = (active >> n & 1 != 0, eligible >> n & 1 != 0);
             let list = if active { &mut *actives } else { &mut *pendings };
@@ -126,7 +126,7 @@ impl Vgic {
         for index in bits((hinted | listed) & !1) {
             let Some(spi) = self.spis.get(index as usize - 1) else { continue };
             let active = spi.bank.active.load(SeqCst);
-            let eligible = spi.bank.eligible() & gate;
+            let eligible = spi.bank.eligible(spi.bank.pending()) & gate;
             for n in bits(active | eligible) {
                 let routed = spi.route(n) == Some(local.vcpu);
                 let ours = match spi.holder(n) {
@@ -169,19 +169,18 @@ impl Vgic {
     fn compose(&self, local: &mut LrBank, irq: Irq<'_>, wish: &Wish) -> Lr {
         let mask = if wish.intid.is_private() { irq.bit } else { 0 };
         let linked = if wish.active { local.held_active & mask != 0 } else { local.held & mask != 0 };
-        let sender = local.senders.get(wish.intid.index()).copied().unwrap_or(0);
-        let queued = irq.bank.queued.load(SeqCst) & irq.bit != 0;
-        let bound = (wish.active || queued).then_some(sender);
+        let cell = local.senders.get_mut(wish.intid.index());
+        let active = cell.as_ref().filter(|_| wish.active).map(|source| **source);
 
         let claimable = wish.eligible && !(wish.active && linked);
-        let token = if claimable { irq.claim(bound) } else { None };
-        let source = token.or(bound).unwrap_or(0);
-        if let Some(cell) = local.senders.get_mut(wish.intid.index()) {
+        let token = if claimable { irq.claim(active) } else { None };
+        let source = token.or(active).unwrap_or(0);
+        if let Some(cell) = cell {
             *cell = source;
         }
         let asserted = irq.is_asserted();
         let level = irq.bank.edge.load(SeqCst) & irq.bit == 0;
-        let look_again = level || irq.has_other_senders(source) || irq.is_routed_away(local.vcpu);
+        let look_again = level || irq.others_wait(source) || irq.is_routed_away(local.vcpu);
         Lr {
             vintid: wish.intid,
             priority: wish.priority,
@@ -200,7 +199,7 @@ impl Vgic {
         let Some(irq) = self.irq(local.vcpu, UPCALL) else { return };
         let priority = irq.priority();
         let outranked = most_urgent_left.is_some_and(|waiting| waiting < priority);
-        let eligible = self.is_enabled() && irq.bank.eligible() & irq.bit != 0;
+        let eligible = self.is_enabled() && irq.is_eligible();
         let pending = eligible && !outranked && (irq.claim(None).is_some() || irq.is_asserted());
         let active = irq.is_active();
         if pending || active {

@@ -4,8 +4,9 @@ use alloc::boxed::Box;
 
 use super::VcpuSet;
 use super::bank::Bank;
+use super::sgi::Senders;
 use super::spi::SpiBank;
-use super::sync::{AtomicU8, AtomicU32, SeqCst, bits};
+use super::sync::{AtomicU32, SeqCst, bits};
 use crate::addr::{IntId, VcpuId};
 
 /// Most SPIs of one virtual GIC (INTIDs 32-991): ITLinesNumber counts in 32s and the last group is special.
@@ -21,9 +22,8 @@ const SGIS: u32 = 0x0000_ffff;
 #[repr(C, align(64))]
 pub(super) struct Private {
     pub bank: Bank,
-    /// For each SGI, the CPUs that sent it and whose sending has not reached a list register: the truth of
-    /// which the bank's latch bit is the summary. GICv3 knows one sender, number 0.
-    pub sources: [AtomicU8; 16],
+    /// Who sent each SGI. The bank's latch bits of SGIs are a summary of it.
+    senders: [Senders; 16],
     /// Banks of SPIs in which something may have changed for this vCPU since its last resync: bit `n` for
     /// INTIDs 32n to 32n+31. It saves the resync from looking through all of them.
     pub hints: AtomicU32,
@@ -63,37 +63,48 @@ pub(super) struct Irq<'a> {
     /// Its bank, if it is an SPI.
     pub spi: Option<&'a SpiBank>,
     /// Its senders, if it is an SGI.
-    pub sources: Option<&'a AtomicU8>,
+    pub senders: Option<&'a Senders>,
 }
 
 impl Private {
     fn new(linked: u32) -> Self {
         Self {
             bank: Bank::new(PRIVATE_EDGE, linked),
-            sources: core::array::from_fn(|_| AtomicU8::new(0)),
+            senders: core::array::from_fn(|_| Senders::new()),
             hints: AtomicU32::new(0),
         }
     }
 
-    /// Makes private interrupts pending. The sender is noted before the latch, so that a latched SGI
-    /// without a sender has been taken along by an earlier look.
+    /// Which private interrupts are pending.
+    pub fn pending(&self) -> u32 {
+        let pending = self.bank.pending();
+        let empty = self.sgis(pending).filter(|(_, senders)| !senders.any());
+        empty.fold(pending, |pending, (sgi, _)| pending & !(1 << sgi))
+    }
+
+    /// Which private interrupts could be signalled, were they not active already.
+    pub fn eligible(&self) -> u32 {
+        self.bank.eligible(self.pending())
+    }
+
+    /// Makes private interrupts pending.
     pub fn latch(&self, mask: u32, source: SgiSource) {
-        for (_, senders) in self.senders(mask) {
-            senders.fetch_or(1 << source.0, SeqCst);
+        for (_, senders) in self.sgis(mask) {
+            senders.send(source.0);
         }
         self.bank.latch(mask);
     }
 
     /// Makes private interrupts not pending, as far as their inputs let it.
     pub fn withdraw(&self, mask: u32) {
-        for (_, senders) in self.senders(mask) {
-            senders.store(0, SeqCst);
+        for (_, senders) in self.sgis(mask) {
+            senders.withdraw();
         }
-        self.bank.withdraw(mask);
+        self.bank.withdraw(mask & !SGIS);
     }
 
-    fn senders(&self, mask: u32) -> impl Iterator<Item = (u32, &AtomicU8)> {
-        bits(mask & SGIS).filter_map(|sgi| Some((sgi, self.sources.get(sgi as usize)?)))
+    fn sgis(&self, mask: u32) -> impl Iterator<Item = (u32, &Senders)> {
+        bits(mask & SGIS).filter_map(|sgi| Some((sgi, self.senders.get(sgi as usize)?)))
     }
 }
 
@@ -153,11 +164,11 @@ impl Vgic {
         let bit = 1 << n;
         if intid.is_private() {
             let private = self.private(vcpu)?;
-            let sources = private.sources.get(intid.index());
-            return Some(Irq { bank: &private.bank, n, bit, spi: None, sources });
+            let senders = private.senders.get(intid.index());
+            return Some(Irq { bank: &private.bank, n, bit, spi: None, senders });
         }
         let spi = self.spis.get((intid.index() / 32).wrapping_sub(1))?;
-        Some(Irq { bank: &spi.bank, n, bit, spi: Some(spi), sources: None })
+        Some(Irq { bank: &spi.bank, n, bit, spi: Some(spi), senders: None })
     }
 
     /// Something changed for the SPIs `mask` of bank `index` (counted from 0): tells their targets and holders
@@ -231,6 +242,12 @@ impl Irq<'_> {
         self.bank.active.load(SeqCst) & self.bit != 0
     }
 
+    /// Whether it could be signalled, were it not active already.
+    pub fn is_eligible(&self) -> bool {
+        let pending = self.bank.pending() & self.bit;
+        self.bank.eligible(pending) != 0 && self.senders.is_none_or(Senders::any)
+    }
+
     /// Whether its input alone makes it pending.
     pub fn is_asserted(&self) -> bool {
         self.bank.asserted() & self.bit != 0
@@ -246,33 +263,29 @@ impl Irq<'_> {
         self.spi.is_some_and(|spi| spi.route(self.n) != Some(vcpu))
     }
 
-    /// Moves its token to the home pCPU and says whether there is one, and from which sender.
-    ///
-    /// `bound` is the sender of the instance that is pending or active already: a list register has room for
-    /// one, so others must wait (IHI 0048, "GICH_LRn": CPUID). Without one, the lowest-numbered goes first.
-    pub fn claim(&self, bound: Option<u8>) -> Option<u8> {
-        let Some(sources) = self.sources else { return self.bank.claim(self.bit).then_some(0) };
-        if self.bank.latch.load(SeqCst) & self.bit == 0 {
-            return bound.filter(|_| self.bank.queued.load(SeqCst) & self.bit != 0);
+    /// Moves its token to the home pCPU and says whether there is one, and from which sender; 0 for other than
+    /// SGIs. `active`: the sender of the instance that is active, if one is.
+    pub fn claim(&self, active: Option<u8>) -> Option<u8> {
+        match self.senders {
+            Some(senders) => senders.claim(active),
+            None => self.bank.claim(self.bit).then_some(0),
         }
-        let sent = sources.load(SeqCst);
-        let pick = bound.map_or(sent & sent.wrapping_neg(), |source| sent & 1 << source);
-        let queued = self.bank.queued.fetch_or(self.bit, SeqCst) & self.bit != 0;
-        self.bank.latch.fetch_and(!self.bit, SeqCst);
-        let taken = sources.fetch_and(!pick, SeqCst) & pick;
-        if sources.load(SeqCst) != 0 {
-            self.bank.latch(self.bit);
-        }
-        if !queued && taken == 0 {
-            self.bank.consume(self.bit);
-            return None;
-        }
-        Some(bound.unwrap_or(pick.trailing_zeros() as u8 & 7))
     }
 
-    /// Whether senders other than `source` wait for their turn.
-    pub fn has_other_senders(&self, source: u8) -> bool {
-        self.sources.is_some_and(|sources| sources.load(SeqCst) & !(1 << source) != 0)
+    /// The guest has acknowledged it: the queued token is used up.
+    pub fn consume(&self) {
+        let Some(senders) = self.senders else { return self.bank.consume(self.bit) };
+        if !senders.consume() {
+            self.bank.unlatch(self.bit);
+            if senders.any() {
+                self.bank.latch(self.bit);
+            }
+        }
+    }
+
+    /// Whether it is an SGI for which senders other than `source` wait.
+    pub fn others_wait(&self, source: u8) -> bool {
+        self.senders.is_some_and(|senders| senders.others_wait(source))
     }
 }
 

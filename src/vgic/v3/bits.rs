@@ -1,7 +1,7 @@
 //! The registers that hold something for each of many interrupts: the same in the distributor and in the
 //! SGI_base frame of a redistributor.
 //!
-//! IHI 0069, "The GIC Distributor register descriptions": GICD_IGROUPR<n> to GICD_NSACR<n>; the GICR_
+//! IHI 0069, "The GIC Distributor register descriptions": from IGROUPR to NSACR; the GICR
 //! registers of the same names lie at the same offsets of SGI_base.
 
 use super::super::bank::Bank;
@@ -157,7 +157,11 @@ impl Vgic {
 impl Private {
     /// Reads an array register about SGIs and PPIs.
     pub(super) fn read_array(&self, array: Array, width: Width) -> u64 {
-        if array.first() < 32 { array.read(&self.bank, width) } else { 0 }
+        match array {
+            _ if array.first() >= 32 => 0,
+            Array::Flags(Flag::Pending(_), _) => u64::from(self.pending()),
+            _ => array.read(&self.bank, width),
+        }
     }
 
     /// Writes an array register about SGIs and PPIs. Whether the vCPU needs attention. The configuration is
