@@ -1,1 +1,88 @@
-//! To be filled by the next commit.
+//! The virtual GIC: what a guest believes its interrupt controller to be.
+//!
+//! It *decides* which interrupt sits in which list register and what every distributor and redistributor
+//! register reads as. It *trusts* nothing that a guest writes: every number is looked up, every size checked.
+//! It *refuses* accesses that the architecture calls unpredictable; the caller injects an abort.
+//!
+//! # The pieces
+//!
+//! * [`Vgic`] is the shared half, one per domain, allocated at boot: the state of every interrupt in atomic
+//!   words, 32 interrupts to a bank. Any pCPU may call its methods at any time.
+//! * [`LrBank`] is the private half, one per vCPU, owned by the vCPU's home pCPU: which interrupt sits in which
+//!   list register.
+//! * [`ListRegisters`] and [`PhysicalGic`] are the hardware, as far as this room needs it.
+//! * [`v3`] is the GICv3 front end. A GICv2 front end fits beside it over the same core: SGIs already carry a
+//!   bitmap of source CPUs, and [`Lr`] has the source field of `GICH_LR<n>`.
+//!
+//! # Who needs attention
+//!
+//! A change to an interrupt matters only when the home pCPU of the vCPU in question looks at it. Methods
+//! therefore return a [`VcpuSet`]: the vCPUs that need a [`Vgic::resync`]. The caller publishes the change by
+//! setting those vCPUs' attention bits; a home pCPU *clears* the bit first and resyncs after, so a change made
+//! meanwhile sets the bit again and is seen by the next resync. Nothing is lost, no lock is held.
+//!
+//! # Memory ordering
+//!
+//! Every access is `SeqCst`. On AArch64 it compiles to the same LDAR/STLR and LDAXR/STLXR as acquire and
+//! release, and a few hand-overs (see `spi`) are of the store-then-load kind that needs it.
+//!
+//! # Sources
+//!
+//! GICv3: Arm IHI 0069. GICv2: Arm IHI 0048. The places in the guest's address space and the INTIDs are those
+//! of Xen's `arch-arm.h`.
+#![forbid(unsafe_code)]
+
+mod bank;
+mod inject;
+mod lr;
+mod refill;
+mod reset;
+mod set;
+mod sgi;
+mod spi;
+mod state;
+mod sync;
+pub mod v3;
+
+#[cfg(test)]
+mod tests;
+
+pub use inject::{LrBank, Upcall};
+pub use lr::{ListRegisters, Lr, MAX_LRS, Maintenance, PhysicalGic};
+pub use set::VcpuSet;
+pub use state::{MAX_SPIS, MAX_VCPUS, SgiSource, Vgic};
+
+use crate::addr::IntId;
+
+/// The event-channel upcall of every domU: PPI INTID 31, level-sensitive. It owns list register 0.
+pub const UPCALL: IntId = IntId::new(31);
+
+/// Width of an access to a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// 8 bits.
+    Byte,
+    /// 16 bits.
+    Half,
+    /// 32 bits.
+    Word,
+    /// 64 bits.
+    Double,
+}
+
+impl Width {
+    /// Bytes accessed.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Self::Byte => 1,
+            Self::Half => 2,
+            Self::Word => 4,
+            Self::Double => 8,
+        }
+    }
+}
+
+/// An access that the architecture does not define: the caller injects a synchronous external abort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;

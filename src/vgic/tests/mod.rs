@@ -1,0 +1,20 @@
+//! Tests of the virtual GIC: against fake list registers, and against a reference model that has no limit.
+//! Under `--cfg loom`, the races between pCPUs instead.
+
+mod fake;
+
+#[cfg(not(loom))]
+mod linux;
+#[cfg(not(loom))]
+mod model;
+#[cfg(not(loom))]
+mod named;
+#[cfg(not(loom))]
+mod properties;
+#[cfg(not(loom))]
+mod registers;
+#[cfg(not(loom))]
+mod world;
+
+#[cfg(loom)]
+mod races;
