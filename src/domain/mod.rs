@@ -1,1 +1,10 @@
-//! To be filled by the next commit.
+//! Domains: what their memory holds when they start.
+//!
+//! Decides where a kernel, a device tree and a ramdisk go in a guest's memory and what that device tree says. Trusts
+//! the plan; does not trust the images, which are files that somebody put next to the hypervisor.
+#![forbid(unsafe_code)]
+
+pub mod guest_dtb;
+pub mod image;
+pub mod layout;
+pub mod map;

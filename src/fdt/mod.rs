@@ -8,6 +8,7 @@
 
 mod tree;
 mod validate;
+pub mod write;
 
 pub use tree::{Cells, Node, Tree};
 pub use validate::{FdtError, HEADER_SIZE, MAX_SIZE, total_size};

@@ -208,7 +208,7 @@ fn check_structure(structure: &[u8], strings: &[u8]) -> Result<usize, (usize, &'
 }
 
 /// The token at byte `at` of a checked structure block, and how many bytes it takes with its padding.
-fn token(structure: &[u8], at: usize) -> Option<(u32, usize)> {
+pub fn token(structure: &[u8], at: usize) -> Option<(u32, usize)> {
     let token = word(structure, at)?;
     let payload = match token {
         BEGIN_NODE => string(structure, at + 4)?.len() + 1,

@@ -1,0 +1,244 @@
+//! The device tree that a guest is given: node for node what Xen generates for a dom0less domU.
+//!
+//! All `reg` use two address and two size cells. There is no `compatible` at the root and no `stdout-path`; each
+//! consumer names the interrupt controller itself. A guest of Xen finds nothing missing and nothing new.
+
+use alloc::format;
+use alloc::string::String;
+
+use super::layout::Layout;
+use super::map;
+use crate::addr::{Affinity, IntId, IpaSpan, VcpuId};
+use crate::fdt::write::{TooSmall, Writer};
+
+/// What the tree says about a domain, besides its layout.
+#[derive(Clone, Debug)]
+pub struct Description<'a> {
+    /// Command line; empty for none.
+    pub cmdline: &'a str,
+    /// Number of vCPUs.
+    pub vcpus: u16,
+    /// `compatible` of a CPU, the host's.
+    pub cpu: &'a str,
+    /// `clock-frequency` of the timer node, where the host's has one, in Hz.
+    pub timer_frequency: Option<u32>,
+    /// Whether there is a vPL011.
+    pub vpl011: bool,
+    /// Whether there is a `/hypervisor` node, and with which version of Xen's interface.
+    pub hypervisor: Option<(u16, u16)>,
+}
+
+/// Bytes that hold the tree of any domain with this many vCPUs and this command line.
+#[must_use]
+pub const fn room(vcpus: u16, cmdline: &str) -> u64 {
+    4096 + vcpus as u64 * 192 + cmdline.len() as u64
+}
+
+/// Flags of an interrupt specifier as Xen writes them: a CPU mask that GICv3 ignores, and the trigger.
+const LEVEL_HIGH: u32 = 0xf04;
+const LEVEL_LOW: u32 = 0xf08;
+
+/// The three cells for an interrupt.
+fn specifier(intid: IntId, flags: u32) -> [u32; 3] {
+    match intid.get() {
+        spi @ 32.. => [0, spi - 32, flags],
+        private => [1, private.saturating_sub(16), flags],
+    }
+}
+
+/// Writes the tree into `buffer`; answers its size in bytes.
+///
+/// # Errors
+///
+/// [`TooSmall`]: the buffer has less than [`room`] bytes.
+pub fn write(buffer: &mut [u8], domain: &Description<'_>, layout: &Layout) -> Result<usize, TooSmall> {
+    let mut tree = Writer::new(buffer)?;
+    tree.begin("")?;
+    tree.cells("#address-cells", &[2])?;
+    tree.cells("#size-cells", &[2])?;
+    chosen(&mut tree, domain, layout.ramdisk)?;
+    cpus(&mut tree, domain)?;
+    memory(&mut tree, layout)?;
+    gic(&mut tree)?;
+    timer(&mut tree, domain)?;
+    if let Some(version) = domain.hypervisor {
+        hypervisor(&mut tree, version)?;
+    }
+    psci(&mut tree)?;
+    if domain.vpl011 {
+        uart(&mut tree)?;
+    }
+    tree.end()?;
+    tree.finish()
+}
+
+fn chosen(tree: &mut Writer<'_>, domain: &Description<'_>, ramdisk: Option<IpaSpan>) -> Result<(), TooSmall> {
+    tree.begin("chosen")?;
+    if !domain.cmdline.is_empty() {
+        tree.text("bootargs", &[domain.cmdline])?;
+    }
+    if let Some(ramdisk) = ramdisk {
+        tree.numbers("linux,initrd-start", &[ramdisk.start().get()])?;
+        tree.numbers("linux,initrd-end", &[ramdisk.end().get()])?;
+    }
+    tree.end()
+}
+
+fn cpus(tree: &mut Writer<'_>, domain: &Description<'_>) -> Result<(), TooSmall> {
+    tree.begin("cpus")?;
+    tree.cells("#address-cells", &[1])?;
+    tree.cells("#size-cells", &[0])?;
+    for vcpu in 0..domain.vcpus {
+        let affinity = Affinity::of_vcpu(VcpuId::new(vcpu)).packed();
+        tree.begin(&format!("cpu@{affinity:x}"))?;
+        tree.text("compatible", &[domain.cpu])?;
+        tree.text("device_type", &["cpu"])?;
+        tree.cells("reg", &[affinity])?;
+        tree.text("enable-method", &["psci"])?;
+        tree.end()?;
+    }
+    tree.end()
+}
+
+fn memory(tree: &mut Writer<'_>, layout: &Layout) -> Result<(), TooSmall> {
+    let start = layout.banks.first().map_or(0, |bank| bank.start().get());
+    tree.begin(&format!("memory@{start:x}"))?;
+    tree.text("device_type", &["memory"])?;
+    match layout.banks.as_slice() {
+        [only] => tree.numbers("reg", &[only.start().get(), only.size()])?,
+        [first, second, ..] => {
+            let reg = [first.start().get(), first.size(), second.start().get(), second.size()];
+            tree.numbers("reg", &reg)?;
+        }
+        [] => {}
+    }
+    tree.end()
+}
+
+fn gic(tree: &mut Writer<'_>) -> Result<(), TooSmall> {
+    tree.begin(&format!("interrupt-controller@{:x}", map::GICD.get()))?;
+    tree.cells("#address-cells", &[0])?;
+    tree.cells("#interrupt-cells", &[3])?;
+    tree.bytes("interrupt-controller", &[])?;
+    tree.text("compatible", &["arm,gic-v3"])?;
+    tree.cells("#redistributor-regions", &[1])?;
+    tree.numbers("reg", &[map::GICD.get(), map::GICD_V3_SIZE, map::GICR.get(), map::GICR_SIZE])?;
+    tree.cells("linux,phandle", &[map::GIC_PHANDLE])?;
+    tree.cells("phandle", &[map::GIC_PHANDLE])?;
+    tree.end()
+}
+
+fn timer(tree: &mut Writer<'_>, domain: &Description<'_>) -> Result<(), TooSmall> {
+    tree.begin("timer")?;
+    tree.text("compatible", &["arm,armv8-timer"])?;
+    let [a, b, c] = specifier(map::TIMER_SECURE, LEVEL_LOW);
+    let [d, e, f] = specifier(map::TIMER_PHYSICAL, LEVEL_LOW);
+    let [g, h, i] = specifier(map::TIMER_VIRTUAL, LEVEL_LOW);
+    tree.cells("interrupts", &[a, b, c, d, e, f, g, h, i])?;
+    tree.cells("interrupt-parent", &[map::GIC_PHANDLE])?;
+    if let Some(hertz) = domain.timer_frequency {
+        tree.cells("clock-frequency", &[hertz])?;
+    }
+    tree.end()
+}
+
+/// Linux looks for a node of exactly this name, without unit address, at depth 1.
+fn hypervisor(tree: &mut Writer<'_>, (major, minor): (u16, u16)) -> Result<(), TooSmall> {
+    let version: String = format!("xen,xen-{major}.{minor}");
+    tree.begin("hypervisor")?;
+    tree.text("compatible", &[&version, "xen,xen"])?;
+    tree.numbers("reg", &[map::GRANT_TABLE.get(), map::GRANT_TABLE_SIZE])?;
+    tree.cells("interrupts", &specifier(map::UPCALL, LEVEL_LOW))?;
+    tree.cells("interrupt-parent", &[map::GIC_PHANDLE])?;
+    tree.end()
+}
+
+fn psci(tree: &mut Writer<'_>) -> Result<(), TooSmall> {
+    tree.begin("psci")?;
+    tree.text("compatible", &["arm,psci-1.0", "arm,psci-0.2", "arm,psci"])?;
+    tree.text("method", &["hvc"])?;
+    tree.cells("cpu_off", &[1])?;
+    tree.cells("cpu_on", &[2])?;
+    tree.end()
+}
+
+fn uart(tree: &mut Writer<'_>) -> Result<(), TooSmall> {
+    tree.begin(&format!("sbsa-uart@{:x}", map::VPL011.get()))?;
+    tree.text("compatible", &["arm,sbsa-uart"])?;
+    tree.numbers("reg", &[map::VPL011.get(), map::VPL011_SIZE])?;
+    tree.cells("interrupts", &specifier(map::VPL011_IRQ, LEVEL_HIGH))?;
+    tree.cells("interrupt-parent", &[map::GIC_PHANDLE])?;
+    tree.cells("current-speed", &[115_200])?;
+    tree.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::image::Kernel;
+    use super::super::layout;
+    use super::*;
+    use crate::addr::MIB;
+    use crate::fdt::Tree;
+
+    fn description() -> Description<'static> {
+        Description {
+            cmdline: "console=ttyAMA0",
+            vcpus: 2,
+            cpu: "arm,cortex-a57",
+            timer_frequency: None,
+            vpl011: true,
+            hypervisor: Some((4, 20)),
+        }
+    }
+
+    fn written(description: &Description<'_>) -> Vec<u8> {
+        let size = room(description.vcpus, description.cmdline);
+        let layout = layout::plan(256 * MIB, Kernel { text_offset: 0, size: MIB }, size, 0x12_0000).unwrap();
+        let mut buffer = vec![0; usize::try_from(size).unwrap()];
+        let size = write(&mut buffer, description, &layout).unwrap();
+        buffer.truncate(size);
+        buffer
+    }
+
+    #[test]
+    fn the_nodes_are_xens_in_xens_order() {
+        let mut blob = written(&description());
+        let tree = Tree::parse(&mut blob).unwrap();
+        let names: Vec<String> = tree.root().unwrap().children().map(|node| node.name().into()).collect();
+        let expected = [
+            "chosen",
+            "cpus",
+            "memory@40000000",
+            "interrupt-controller@3001000",
+            "timer",
+            "hypervisor",
+            "psci",
+            "sbsa-uart@22000000",
+        ];
+        assert_eq!(names, expected);
+        let hypervisor = tree.find("/hypervisor").unwrap();
+        assert_eq!(hypervisor.text("compatible"), Some("xen,xen-4.20"));
+        assert_eq!(hypervisor.cells("interrupts").unwrap(), [1, 15, 0xf08], "PPI 15 is INTID 31");
+        let uart = tree.find("/sbsa-uart").unwrap();
+        assert_eq!(uart.cells("interrupts").unwrap(), [0, 0, 0xf04], "SPI 0 is INTID 32");
+        let chosen = tree.find("/chosen").unwrap();
+        assert_eq!(chosen.cells("linux,initrd-end").unwrap(), [0, 0x4832_0000]);
+    }
+
+    #[test]
+    fn a_domain_that_is_not_enhanced_sees_no_hypervisor() {
+        let plain = Description { hypervisor: None, vpl011: false, cmdline: "", ..description() };
+        let mut blob = written(&plain);
+        let tree = Tree::parse(&mut blob).unwrap();
+        assert!(tree.find("/hypervisor").is_none());
+        assert!(tree.find("/sbsa-uart").is_none());
+        assert!(tree.find("/chosen").unwrap().property("bootargs").is_none());
+    }
+
+    #[test]
+    fn the_room_given_is_enough_for_the_largest_domain() {
+        let cmdline = "x".repeat(1023);
+        let size = written(&Description { vcpus: 128, cmdline: &cmdline, ..description() }).len();
+        assert!(size as u64 <= room(128, &cmdline));
+    }
+}

@@ -1,0 +1,153 @@
+//! What a kernel file is: an arm64 Image, or raw bytes that the tree vouches for.
+//!
+//! Format of the header: Linux, Documentation/arch/arm64/booting.rst. Only the header is read here; the rest of the
+//! file is the guest's business. Compressed kernels are recognised so that the message can say so.
+
+use core::fmt;
+
+use crate::addr::MIB;
+
+/// Bytes of an Image header.
+pub const HEADER_SIZE: usize = 64;
+const MAGIC: &[u8; 4] = b"ARM\x64";
+const MAGIC_AT: usize = 56;
+
+/// How a kernel wants to be loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Bytes from a 2 MiB-aligned address to the first byte of the image.
+    pub text_offset: u64,
+    /// Bytes that must be free from the first byte of the image on: the file and what the kernel clears behind it.
+    pub size: u64,
+}
+
+/// Why a file is not a kernel that can be started. Each is a sentence for whoever wrote the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageError {
+    /// The file is smaller than a header.
+    TooShort(u64),
+    /// The magic number is missing.
+    NotAnImage,
+    /// It is compressed by gzip.
+    Gzip,
+    /// It is compressed by something else, by name.
+    Compressed(&'static str),
+    /// It is a big-endian kernel.
+    BigEndian,
+    /// Its `text_offset` is not below 2 MiB or not a multiple of 4 KiB.
+    BadOffset(u64),
+    /// Its sizes are beyond anything that could be loaded.
+    TooLarge(u64),
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort(size) => {
+                write!(
+                    f,
+                    "the kernel module has {size} bytes, an arm64 Image has at least 64: is `reg` right?"
+                )
+            }
+            Self::NotAnImage => write!(
+                f,
+                "the kernel is no arm64 Image: load the file `Image`, or add `portunus,raw` to the module to have \
+                 it loaded as it is"
+            ),
+            Self::Gzip => write!(f, "the kernel is compressed by gzip: decompress it first (gunzip)"),
+            Self::Compressed(by) => write!(f, "the kernel is compressed by {by}: decompress it first"),
+            Self::BigEndian => write!(f, "the kernel is big-endian: build it little-endian"),
+            Self::BadOffset(offset) => {
+                write!(
+                    f,
+                    "the kernel's text_offset is {offset:#x}: it must be a multiple of 4096 below 0x200000"
+                )
+            }
+            Self::TooLarge(size) => write!(f, "the kernel says that it needs {size} bytes"),
+        }
+    }
+}
+
+/// Magic numbers of what people pass instead of an Image.
+const COMPRESSED: [(&[u8], ImageError); 5] = [
+    (b"\x1f\x8b", ImageError::Gzip),
+    (b"\xfd7zXZ\0", ImageError::Compressed("xz")),
+    (b"\x28\xb5\x2f\xfd", ImageError::Compressed("zstd")),
+    (b"\x02\x21\x4c\x18", ImageError::Compressed("lz4")),
+    (b"BZh", ImageError::Compressed("bzip2")),
+];
+
+/// Reads a kernel's header. `file` holds at least its first 64 bytes, `size` is the length of the whole file.
+///
+/// # Errors
+///
+/// Why it cannot be started.
+pub fn image(file: &[u8], size: u64) -> Result<Kernel, ImageError> {
+    if let Some((_, error)) = COMPRESSED.iter().find(|(magic, _)| file.starts_with(magic)) {
+        return Err(*error);
+    }
+    let header = file.first_chunk::<HEADER_SIZE>().ok_or(ImageError::TooShort(size))?;
+    if header.get(MAGIC_AT..MAGIC_AT + 4) != Some(MAGIC.as_slice()) {
+        return Err(ImageError::NotAnImage);
+    }
+    let field = |at: usize| {
+        let bytes = header.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u64::from_le_bytes)
+    };
+    let (text_offset, image_size, flags) = (field(8), field(16), field(24));
+    if flags & 1 != 0 {
+        return Err(ImageError::BigEndian);
+    }
+    // Kernels before 3.17 leave image_size zero and mean a text_offset of 0x80000, whatever the field says.
+    let text_offset = if image_size == 0 { 0x8_0000 } else { text_offset };
+    if text_offset >= 2 * MIB || !text_offset.is_multiple_of(4096) {
+        return Err(ImageError::BadOffset(text_offset));
+    }
+    let size = image_size.max(size);
+    if size >> 40 != 0 {
+        return Err(ImageError::TooLarge(size));
+    }
+    Ok(Kernel { text_offset, size })
+}
+
+/// A raw kernel of `size` bytes: loaded at the start of RAM and entered at its first byte.
+#[must_use]
+pub const fn raw(size: u64) -> Kernel {
+    Kernel { text_offset: 0, size }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(text_offset: u64, image_size: u64, flags: u64) -> Vec<u8> {
+        let mut header = vec![0; HEADER_SIZE];
+        header[8..16].copy_from_slice(&text_offset.to_le_bytes());
+        header[16..24].copy_from_slice(&image_size.to_le_bytes());
+        header[24..32].copy_from_slice(&flags.to_le_bytes());
+        header[56..60].copy_from_slice(MAGIC);
+        header
+    }
+
+    #[test]
+    fn the_memory_a_kernel_clears_counts_as_its_own() {
+        assert_eq!(image(&header(0, 0x20_0000, 0xa), 0x1000), Ok(Kernel { text_offset: 0, size: 0x20_0000 }));
+        assert_eq!(image(&header(0, 0x1000, 0xa), 0x3000), Ok(Kernel { text_offset: 0, size: 0x3000 }));
+    }
+
+    #[test]
+    fn an_old_kernel_without_a_size_is_loaded_where_it_expects_to_be() {
+        assert_eq!(image(&header(0x1234, 0, 0), 0x1000), Ok(Kernel { text_offset: 0x8_0000, size: 0x1000 }));
+    }
+
+    #[test]
+    fn what_is_no_kernel_is_named() {
+        assert_eq!(image(b"#!/bin/sh", 9), Err(ImageError::TooShort(9)));
+        assert_eq!(image(&[0; 64], 64), Err(ImageError::NotAnImage));
+        assert_eq!(image(b"\x1f\x8b\x08", 9000), Err(ImageError::Gzip));
+        assert_eq!(image(b"\x28\xb5\x2f\xfd", 9000), Err(ImageError::Compressed("zstd")));
+        assert_eq!(image(&header(0, 1, 1), 64), Err(ImageError::BigEndian));
+        assert_eq!(image(&header(0x20_0000, 1, 0), 64), Err(ImageError::BadOffset(0x20_0000)));
+        assert_eq!(image(&header(0, u64::MAX, 0), 64), Err(ImageError::TooLarge(u64::MAX)));
+    }
+}
