@@ -1,0 +1,129 @@
+//! All domains' ports, and what is asked of them often enough to be found without searching.
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::lock::{Held, TryLock};
+use super::page::{SharedInfo, VcpuInfo};
+use super::port::Entry;
+use super::view::AtomicRef;
+use super::word::Word;
+use super::{DOMAINS, PORT_COUNT};
+use crate::addr::{DomainId, Port, VcpuId};
+
+/// The event channels of all domains. Made by [`Builder`](super::Builder) at boot; from then on shared by all
+/// CPUs, and changed only through the atomics inside.
+#[derive(Debug)]
+pub struct Events {
+    /// By domain number.
+    pub(super) domains: [Option<Box<Domain>>; DOMAINS],
+}
+
+/// The event channels of one domain.
+#[derive(Debug)]
+pub(super) struct Domain {
+    pub(super) id: DomainId,
+    /// The page with the bitmaps, wherever (and whether) the guest maps it.
+    pub(super) shared: &'static SharedInfo,
+    /// The port table: one packed [`Entry`] each. Written only with `config` held.
+    pub(super) ports: Box<[Word; PORT_COUNT]>,
+    /// What was sent on each port.
+    pub(super) traffic: Box<[Counters; PORT_COUNT]>,
+    /// By vCPU number.
+    pub(super) vcpus: Box<[Vcpu]>,
+    /// Non-zero if some vCPU may be polling.
+    pub(super) pollers: Word,
+    /// Serialises everything but send, unmask, status and poll.
+    pub(super) config: TryLock,
+}
+
+/// The event side of one vCPU.
+#[derive(Debug)]
+pub(super) struct Vcpu {
+    /// Where its information lives before it registers a place: `shared_info` for vCPU 0, nowhere for others.
+    pub(super) first_info: Option<&'static VcpuInfo>,
+    /// Where its information lives now. Events for a vCPU without any set their pending bit and tell nobody.
+    pub(super) info: AtomicRef<VcpuInfo>,
+    /// Non-zero while the vCPU waits in a poll.
+    pub(super) polling: Word,
+}
+
+/// Counters of one port. Statistics only: nothing is ordered by them.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) sent: AtomicU64,
+    pub(super) coalesced: AtomicU64,
+}
+
+/// What was sent on a port since boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Sends that the port accepted and forwarded to a port.
+    pub sent: u64,
+    /// How many of these found the receiving port still pending, and so were merged with an earlier event.
+    pub coalesced: u64,
+}
+
+impl Events {
+    /// The domain numbered `id`, if it was built.
+    #[inline(always)]
+    pub(super) fn domain(&self, id: DomainId) -> Option<&Domain> {
+        self.domains.get(id.index())?.as_deref()
+    }
+
+    /// Whether domain `id` was built. (Domains never cease to exist.)
+    #[must_use]
+    pub fn exists(&self, id: DomainId) -> bool {
+        self.domain(id).is_some()
+    }
+
+    /// Whether domain `id` has a vCPU `vcpu`, which is a number as a guest gives it.
+    #[must_use]
+    pub fn vcpu(&self, id: DomainId, vcpu: u32) -> Option<VcpuId> {
+        let number = VcpuId::new(u16::try_from(vcpu).ok()?);
+        self.domain(id)?.vcpu(number).map(|_| number)
+    }
+
+    /// The level of the upcall interrupt (PPI 31) of a vCPU: asserted while the guest has not cleared its upcall
+    /// flag. Sample it whenever the vCPU is about to be entered: the guest lowers it by a plain store.
+    #[must_use]
+    pub fn upcall_line(&self, id: DomainId, vcpu: VcpuId) -> bool {
+        self.domain(id)
+            .and_then(|domain| domain.vcpu(vcpu))
+            .and_then(|vcpu| vcpu.info.get())
+            .is_some_and(|info| info.upcall.get() != 0)
+    }
+
+    /// What was sent on port `port` of domain `id`.
+    #[must_use]
+    pub fn traffic(&self, id: DomainId, port: Port) -> Traffic {
+        self.domain(id).and_then(|domain| domain.traffic.get(port.index())).map_or(
+            Traffic::default(),
+            |counters| Traffic {
+                sent: counters.sent.load(Ordering::Relaxed),
+                coalesced: counters.coalesced.load(Ordering::Relaxed),
+            },
+        )
+    }
+}
+
+impl Domain {
+    /// The event side of `vcpu`, if the domain has it.
+    #[inline(always)]
+    pub(super) fn vcpu(&self, vcpu: VcpuId) -> Option<&Vcpu> {
+        self.vcpus.get(vcpu.index())
+    }
+
+    /// The port at index `port`, if there can be one.
+    #[inline(always)]
+    pub(super) fn entry(&self, port: usize) -> Option<Entry> {
+        Some(Entry::from_raw(self.ports.get(port)?.get()))
+    }
+
+    /// Changes a port.
+    pub(super) fn store(&self, _: &Held<'_>, port: usize, entry: Entry) {
+        if let Some(word) = self.ports.get(port) {
+            word.put(entry.raw());
+        }
+    }
+}
