@@ -6,12 +6,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use portunus::addr::{Affinity, MIB, PAGE_SIZE, Pa, PaSpan};
+use portunus::addr::{Affinity, CpuId, MIB, PAGE_SIZE, Pa, PaSpan};
 use portunus::fdt::{self, Tree};
 use portunus::mm::frames::Frames;
 use portunus::mm::heap::SealedHeap;
+use portunus::mm::spans;
 use portunus::mm::stage1::{Kind, pa_bits};
-use portunus::plan::{self, Machine, UartKind, spans};
+use portunus::plan::{self, Diagnostics, Machine, Plan, Severity, Table, UartKind, WhenDone};
 
 use crate::arch::aarch64::percpu::PerCpu;
 use crate::arch::aarch64::psci::Firmware;
@@ -63,7 +64,7 @@ extern "C" fn wrong_exception_level(address: u64, level: u64) {
     // SAFETY: the boot protocol promises a tree here, and it is checked before it is believed.
     let Ok(blob) = (unsafe { blob_at(address) }) else { return };
     let Ok(tree) = Tree::parse(blob) else { return };
-    if let Some(uart) = plan::uart::find(&tree).filter(|uart| uart.kind == UartKind::Pl011) {
+    if let Some(uart) = plan::early_console(&tree).filter(|uart| uart.kind == UartKind::Pl011) {
         // SAFETY: the tree says that a PL011 is there; the MMU is off, so the access is a device access.
         unsafe { console::use_pl011(uart.regs) };
         let _ = writeln!(
@@ -81,8 +82,8 @@ extern "C" fn wrong_exception_level(address: u64, level: u64) {
 /// The bytes are readable and writable RAM that nobody else uses.
 unsafe fn blob_at(address: u64) -> Result<&'static mut [u8], fdt::FdtError> {
     // SAFETY: the caller's promise.
-    let header = unsafe { core::slice::from_raw_parts(address as *const u8, fdt::HEADER_SIZE) };
-    let size = fdt::total_size(header)?;
+    let header = unsafe { core::slice::from_raw_parts(address as *const u8, fdt::HEADER) };
+    let size = fdt::claimed_size(header)?;
     // SAFETY: as above.
     Ok(unsafe { core::slice::from_raw_parts_mut(address as *mut u8, size) })
 }
@@ -94,14 +95,16 @@ fn boot(address: u64) -> Result<(), String> {
     let tree_span = PaSpan::new(Pa::new(address), blob.len() as u64).ok_or("the device tree wraps")?;
     let tree = Tree::parse(blob).map_err(|error| format!("x0 = {address:#x}: {error}"))?;
     open_console(&tree)?;
-    let machine = plan::machine(&tree).map_err(|errors| {
-        errors
-            .iter()
-            .fold(String::from("this machine cannot be used"), |text, error| format!("{text}\n{error}"))
-    })?;
+    let mut diagnostics = Diagnostics::new();
+    let machine = plan::machine(&tree, &mut diagnostics);
+    let Some(mut machine) = machine else {
+        report(&diagnostics);
+        return Err("the device tree does not describe a machine that can be used".into());
+    };
+    machine.reserved = spans::merged(machine.reserved.iter().copied().chain([image, tree_span]).collect());
     banner(&machine);
 
-    let taken = spans::merged(machine.reserved.iter().copied().chain([image, tree_span]).collect());
+    let taken = spans::merged(machine.reserved.iter().chain(&machine.modules).copied().collect());
     let free = spans::without(&machine.ram, &taken);
     let mut frames = Frames::new(&free);
     let stacks = stacks(&mut frames, &machine)?;
@@ -110,26 +113,46 @@ fn boot(address: u64) -> Result<(), String> {
     gic::init(&machine.gic, boot_affinity)?;
     let online = start_cpus(&machine, boot_affinity, &stacks);
     log::info!(
-        "{online} of {} CPUs ready, {} MiB of RAM free",
+        "{} of {} CPUs ready, {} MiB of RAM free",
+        online.len(),
         machine.cpus.len(),
         frames.free_bytes() / MIB
     );
+    let plan = plan::domains(&tree, &machine, &online, &mut diagnostics);
+    show(&plan, &diagnostics);
     let (used, total) = HEAP.usage();
-    let power_off = machine.psci.map(Firmware::new).filter(|_| wants_power_off(&tree));
     HEAP.seal();
     log::info!("boot heap: {} of {} KiB used, sealed", used / 1024, total / 1024);
-    log::info!("no domains: this version does not build them yet");
-    if let Some(firmware) = power_off {
+    log::info!("the plan is made; this version does not build domains yet");
+    if let (Some(conduit), WhenDone::PowerOff) = (machine.psci, plan.options.when_done) {
         log::info!("powering off");
-        firmware.system_off();
+        Firmware::new(conduit).system_off();
     }
     Ok(())
 }
 
-/// Whether the command line in `/chosen/xen,xen-bootargs` has `when-done=poweroff`.
-fn wants_power_off(tree: &Tree<'_>) -> bool {
-    let arguments = tree.find("/chosen").and_then(|chosen| chosen.text("xen,xen-bootargs"));
-    arguments.unwrap_or_default().split_whitespace().any(|word| word == "when-done=poweroff")
+/// The plan as a table, and what is wrong with the tree.
+fn show(plan: &Plan, diagnostics: &Diagnostics) {
+    for line in format!("{}", Table(plan)).lines() {
+        log::info!("{line}");
+    }
+    report(diagnostics);
+}
+
+/// Prints the diagnostics and their count.
+fn report(diagnostics: &Diagnostics) {
+    for diagnostic in diagnostics.kept() {
+        for line in format!("{diagnostic}").lines() {
+            log::info!("{line}");
+        }
+    }
+    if diagnostics.dropped() != 0 {
+        log::info!("{} more diagnostics are not shown", diagnostics.dropped());
+    }
+    let (errors, warnings) = (diagnostics.errors(), diagnostics.count(Severity::Warning));
+    if errors + warnings != 0 {
+        log::info!("device tree: {errors} errors, {warnings} warnings");
+    }
 }
 
 /// Maps what x0 points at, step by step, believing nothing.
@@ -152,8 +175,8 @@ fn map_tree(address: u64) -> Result<&'static mut [u8], String> {
         return Err(format!("x0 = {address:#x} points at no memory; {hint}"));
     }
     // SAFETY: the header lies in the two pages that answered.
-    let header = unsafe { core::slice::from_raw_parts(address as *const u8, fdt::HEADER_SIZE) };
-    let size = fdt::total_size(header).map_err(|error| format!("x0 = {address:#x}: {error}; {hint}"))?;
+    let header = unsafe { core::slice::from_raw_parts(address as *const u8, fdt::HEADER) };
+    let size = fdt::claimed_size(header).map_err(|error| format!("x0 = {address:#x}: {error}; {hint}"))?;
     let (mapped, end) = (page + 2 * PAGE_SIZE, address + size as u64);
     if end > mapped {
         map(mapped, end - mapped)
@@ -165,7 +188,7 @@ fn map_tree(address: u64) -> Result<&'static mut [u8], String> {
 
 /// Opens the console that the tree names.
 fn open_console(tree: &Tree<'_>) -> Result<(), String> {
-    let Some(uart) = plan::uart::find(tree) else {
+    let Some(uart) = plan::early_console(tree) else {
         return Err("the tree names no UART that can be driven: set /chosen/stdout-path, or dtuart= in \
                     /chosen/xen,xen-bootargs, to the path or alias of one"
             .into());
@@ -222,12 +245,15 @@ fn map_ram(free: &[PaSpan], stacks: &[PaSpan]) {
     }
 }
 
-/// Starts every CPU but this one; answers how many run.
-fn start_cpus(machine: &Machine, boot: Affinity, stacks: &[PaSpan]) -> usize {
+/// Starts every CPU but this one; answers which run.
+fn start_cpus(machine: &Machine, boot: Affinity, stacks: &[PaSpan]) -> Vec<CpuId> {
     let firmware = machine.psci.map(Firmware::new);
-    let others = machine.cpus.iter().zip(stacks).filter(|(cpu, _)| cpu.affinity != boot);
-    let mut online = 1;
-    for (cpu, stack) in others {
+    let mut online = Vec::new();
+    for (cpu, stack) in machine.cpus.iter().zip(stacks) {
+        if cpu.affinity == boot {
+            online.push(cpu.id);
+            continue;
+        }
         let Some(redistributor) = gic::redistributor(&machine.gic, cpu.affinity) else {
             log::warn!(
                 "CPU {} ({}) stays off: the interrupt controller has no redistributor for it",
@@ -239,7 +265,7 @@ fn start_cpus(machine: &Machine, boot: Affinity, stacks: &[PaSpan]) -> usize {
         let block = Box::leak(Box::new(PerCpu::new(cpu.id, cpu.affinity, redistributor)));
         // SAFETY: the stack was allocated for this CPU and is mapped but for its guard; the block is leaked.
         match unsafe { secondary::bring_up(cpu, firmware, stack.end().get(), block) } {
-            Ok(()) => online += 1,
+            Ok(()) => online.push(cpu.id),
             Err(reason) => log::warn!("CPU {} ({}) stays off: {reason}", cpu.id, cpu.affinity),
         }
     }

@@ -1,5 +1,7 @@
 //! Binding and closing: every error of every operation, and what static channels survive.
 
+#![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
+
 use super::testing::{Asked, Witness, dom, domains, end, forever};
 use super::*;
 use crate::addr::{DomainId, Port, VcpuId};

@@ -82,6 +82,7 @@ fn address<T>(target: Option<&'static T>) -> *mut T {
 }
 
 #[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 mod tests {
     use super::*;
     use std::alloc::{Layout, alloc_zeroed, dealloc};

@@ -3,14 +3,14 @@
 //! The structure block grows from the front and the strings block from the back of the buffer, until
 //! [`Writer::finish`] brings them together. A buffer that is too small is an error, never a cut-off tree.
 
-use super::validate::HEADER_SIZE;
+use super::check::HEADER;
 
 /// The buffer is too small for the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooSmall;
 
 /// Version 17 trees begin with the header and an empty reservation block.
-const STRUCTURE_AT: usize = HEADER_SIZE + 16;
+const STRUCTURE_AT: usize = HEADER + 16;
 
 /// A tree being written. Nodes must be ended in the order in which they were begun.
 pub struct Writer<'b> {
@@ -173,7 +173,7 @@ impl<'b> Writer<'b> {
             total,
             STRUCTURE_AT,
             self.end,
-            HEADER_SIZE,
+            HEADER,
             17,
             16,
             0,
@@ -186,20 +186,31 @@ impl<'b> Writer<'b> {
         Ok(total)
     }
 
-    /// Turns the distances from the end of the strings block into offsets from its start.
+    /// Turns the distances from the end of the strings block into offsets from its start. The tokens are our own, so
+    /// the walk only has to step over names and values.
     fn resolve_names(&mut self, strings_size: usize) -> Result<(), TooSmall> {
         let mut at = STRUCTURE_AT;
         while at < self.end {
-            let structure = self.buffer.get(..self.end).unwrap_or_default();
-            let (kind, length) = super::validate::token(structure, at).ok_or(TooSmall)?;
-            if kind == 3 {
-                let distance = super::validate::word(structure, at + 8).ok_or(TooSmall)?;
-                let offset = strings_size.checked_sub(distance as usize).ok_or(TooSmall)?;
-                self.patch(at + 8, u32::try_from(offset).map_err(|_| TooSmall)?)?;
-            }
-            at += length;
+            at = match self.peek(at)? {
+                1 => {
+                    let name = self.buffer.get(at + 4..self.end).ok_or(TooSmall)?;
+                    let length = name.iter().position(|byte| *byte == 0).ok_or(TooSmall)?;
+                    (at + 4 + length + 1).next_multiple_of(4)
+                }
+                3 => {
+                    let offset = strings_size.checked_sub(self.peek(at + 8)? as usize).ok_or(TooSmall)?;
+                    self.patch(at + 8, u32::try_from(offset).map_err(|_| TooSmall)?)?;
+                    (at + 12 + self.peek(at + 4)? as usize).next_multiple_of(4)
+                }
+                _ => at + 4,
+            };
         }
         Ok(())
+    }
+
+    fn peek(&self, at: usize) -> Result<u32, TooSmall> {
+        let bytes = self.buffer.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(u32::from_be_bytes).ok_or(TooSmall)
     }
 }
 
@@ -223,11 +234,13 @@ mod tests {
         writer.end().unwrap();
         let size = writer.finish().unwrap();
         let tree = Tree::parse(&mut buffer[..size]).unwrap();
-        let node = tree.find("/node").unwrap();
-        assert!(node.is_compatible("two"));
-        assert_eq!(node.cells("reg").unwrap(), [1, 2]);
-        assert_eq!(node.number("#address-cells"), Some(1));
-        assert_eq!(node.property("empty"), Some(&[][..]));
+        let seen = tree.at("/node", |node| {
+            assert!(node.is_compatible("two"));
+            assert_eq!(node.prop("reg").unwrap().cells().collect::<Vec<_>>(), [1, 2]);
+            assert_eq!(node.prop("#address-cells").unwrap().u32(), Ok(1));
+            assert_eq!(node.prop("empty").unwrap().cell_count(), 0);
+        });
+        assert!(seen.is_some());
     }
 
     #[test]

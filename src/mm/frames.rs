@@ -71,7 +71,7 @@ mod tests {
             banks in proptest::collection::vec((0u64..200, 1u64..60), 1..5),
             wanted in proptest::collection::vec(1usize..40, 0..30),
         ) {
-            let banks = crate::plan::spans::merged(
+            let banks = crate::mm::spans::merged(
                 banks.iter().map(|(page, count)| span(page << 12, (page + count) << 12)).collect());
             let mut frames = Frames::new(&banks);
             let mut taken: Vec<PaSpan> = Vec::new();

@@ -6,6 +6,7 @@
 
 pub mod frames;
 pub mod heap;
+pub mod spans;
 pub mod stage1;
 pub mod stage2;
 mod table;

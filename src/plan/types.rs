@@ -132,6 +132,17 @@ pub enum Gic {
     },
 }
 
+impl Gic {
+    /// The register frames that the hypervisor itself drives: all but the GICV, which is the guests'.
+    #[must_use]
+    pub fn frames(&self) -> Vec<PaSpan> {
+        match self {
+            Self::V3 { dist, redist, .. } => core::iter::once(*dist).chain(redist.iter().copied()).collect(),
+            Self::V2 { dist, cpu, hyp, .. } => [*dist, *cpu, *hyp].into(),
+        }
+    }
+}
+
 /// Timer interrupts (all PPIs), from the `arm,armv8-timer` node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timer {

@@ -92,7 +92,7 @@ fn all() -> Vec<Scenario> {
     for (name, x0, wanted) in [
         ("x0-is-zero", 0, "x0 = 0x0 is no address of a device tree"),
         ("x0-is-odd", 0x4800_0001, "x0 = 0x48000001 is no address"),
-        ("x0-is-no-tree", 0x5000_0000, "no device tree: found 0x00000000"),
+        ("x0-is-no-tree", 0x5000_0000, "not a device tree: it begins with 0x00000000"),
         ("x0-is-no-memory", 0x70_0000_0000, "points at no memory"),
         ("x0-is-the-image", 0x4020_2000, "overlaps the hypervisor"),
     ] {
@@ -110,7 +110,29 @@ fn all() -> Vec<Scenario> {
         ("no-uart", vec!["the tree names no UART that can be driven: set /chosen/stdout-path", "stops here"]),
         ("all-reserved", vec!["no RAM is left for the stacks of the CPUs: every byte is reserved"]),
         ("power-off", vec!["2 of 2 CPUs ready", "powering off"]),
-        ("holes", vec!["2 reserved ranges", "2 of 2 CPUs ready"]),
+        ("holes", vec!["4 reserved ranges", "2 of 2 CPUs ready", "0x60000800-0x60000810 (16 bytes)"]),
+        (
+            "seed",
+            vec![
+                "2 of 2 CPUs ready",
+                "domU1 (d1, /chosen/domU1)",
+                "channel    port 0xa <-> domU2 port 0xb",
+                "channel    port 0xc <-> domU2 port 0xd",
+                "domU2 (d2, /chosen/domU2)",
+                "2 domains, 2 channels",
+                "powering off",
+            ],
+        ),
+        (
+            "broken-domain",
+            vec![
+                "domU2 (d2, /chosen/domU2)",
+                "1 domains, 0 channels",
+                "error[P0401]: domain without a kernel",
+                "--> /chosen/domU1",
+                "warning[P0217]: channel left unbound",
+            ],
+        ),
     ] {
         list.push(Scenario {
             fragment: Some(fragment),

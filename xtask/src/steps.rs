@@ -7,7 +7,7 @@ use crate::{layers, scenarios};
 
 type Step = (&'static str, fn() -> Result<(), String>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("formatting", || cargo(&["fmt", "--check"])),
     ("layers", || layers::check().map(|_| ())),
     ("clippy, host", || cargo(&["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"])),
@@ -34,6 +34,7 @@ const STEPS: [Step; 9] = [
     }),
     ("documentation", document),
     ("host tests", || cargo(&["test", "--quiet"])),
+    ("loom", loom),
     ("image", || image::build().map(|line| println!("{line}"))),
     ("QEMU scenarios", || scenarios::test("")),
 ];
@@ -65,4 +66,11 @@ fn document() -> Result<(), String> {
             .args(["doc", "--quiet", "--no-deps", "--lib"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
+}
+
+/// The races between CPUs, every interleaving of them: tests named `loom_*`, in a target directory of their own
+/// because the flag changes what everything is compiled to.
+fn loom() -> Result<(), String> {
+    let arguments = ["test", "--quiet", "--release", "--lib", "--target-dir", "target/loom", "loom_"];
+    image::run(Command::new("cargo").args(arguments).env("RUSTFLAGS", "--cfg loom"))
 }

@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use portunus::addr::Affinity;
 use portunus::mm::stage1::Kind;
-use portunus::plan::{Gic, gic};
+use portunus::plan::Gic;
 
 use super::gicv3::{self, Distributor, Redistributor};
 use super::map;
@@ -20,7 +20,7 @@ pub fn init(controller: &Gic, boot: Affinity) -> Result<(), String> {
             "this machine has a GICv2, and only GICv3 is driven yet: on QEMU virt add gic-version=3".into()
         );
     };
-    for frame in gic::frames(controller) {
+    for frame in controller.frames() {
         map::add(frame, Kind::Device)
             .map_err(|why| alloc::format!("GIC frame {frame} cannot be mapped: {why:?}"))?;
     }

@@ -2,14 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::addr::{Pa, PaSpan};
-use crate::fdt::Node;
-
-/// `reg` of a node whose addresses are physical whatever the bus above says: boot modules, reserved memory.
-#[must_use]
-pub fn raw_spans(node: &Node<'_, '_>) -> Vec<PaSpan> {
-    node.reg_entries().into_iter().filter_map(|(address, size)| PaSpan::new(Pa::new(address), size)).collect()
-}
+use crate::addr::PaSpan;
 
 /// The same bytes as sorted ranges that neither overlap nor touch. Empty ranges are gone.
 #[must_use]
@@ -49,6 +42,7 @@ pub fn without(spans: &[PaSpan], holes: &[PaSpan]) -> Vec<PaSpan> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::Pa;
 
     fn span(start: u64, end: u64) -> PaSpan {
         PaSpan::from_bounds(Pa::new(start), Pa::new(end)).unwrap()
