@@ -1,0 +1,326 @@
+//! The strict check of a blob, before anything else looks at it.
+//!
+//! Decides whether a blob is a device tree that can be walked without ever checking again. It trusts nothing:
+//! every offset is checked against its block, every loop consumes input, nothing is allocated and nothing
+//! recurses. What the `fdt` crate behind [`super::Tree`] would trip over is refused here (bad offsets, names
+//! that are not text, deep nesting) or removed (NOP tokens, behind which that crate loses nodes).
+//!
+//! The layout is that of the Devicetree Specification v0.4, chapter 5.
+
+use core::fmt;
+use core::ops::Range;
+
+/// The largest tree accepted, in bytes: the limit that Linux and Xen set for AArch64.
+pub const MAX_SIZE: usize = 2 * 1024 * 1024;
+/// The deepest nesting accepted; the root is at depth 1.
+pub const MAX_DEPTH: usize = 32;
+/// The longest node or property name accepted. The specification says 31, real boards use more than 60.
+/// A limit is needed: without one, properties that share one long name cost quadratic time.
+pub const MAX_NAME: usize = 255;
+
+const MAGIC: u32 = 0xd00d_feed;
+const HEADER: usize = 40;
+const SIZE_STRUCTS_AT: usize = 36;
+
+const BEGIN_NODE: u32 = 1;
+const END_NODE: u32 = 2;
+const PROP: u32 = 3;
+const NOP: u32 = 4;
+const END: u32 = 9;
+
+/// Why a blob is not a usable device tree. Offsets are in bytes from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FdtError {
+    /// It does not begin with the magic number 0xd00dfeed.
+    Magic(u32),
+    /// It is shorter than its header, or than the header says.
+    Truncated {
+        /// Bytes that should be there.
+        wanted: usize,
+        /// Bytes that are there.
+        got: usize,
+    },
+    /// It says it is larger than [`MAX_SIZE`].
+    TooLarge(usize),
+    /// Its format version cannot be read as version 17.
+    Version {
+        /// The version it is written in.
+        version: u32,
+        /// The oldest version it claims to be compatible with.
+        compatible: u32,
+    },
+    /// A block lies outside the blob, is not aligned, or overlaps another one.
+    Block(&'static str),
+    /// The memory reservation block has no terminating entry.
+    Reservations,
+    /// There is no known token at this offset.
+    Token(usize),
+    /// The structure block ends in the middle of something.
+    Unterminated(usize),
+    /// Nodes nest deeper than [`MAX_DEPTH`].
+    TooDeep(usize),
+    /// A name is empty, too long, not printable ASCII, or holds a slash.
+    Name(usize),
+    /// There is not exactly one root, with an empty name.
+    Root(usize),
+    /// A property stands outside every node, or after a child node.
+    StrayProperty(usize),
+    /// The value of a property reaches past the structure block.
+    Value(usize),
+}
+
+impl fmt::Display for FdtError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Magic(found) => {
+                write!(f, "not a device tree: it begins with {found:#010x} instead of {MAGIC:#010x}")
+            }
+            Self::Truncated { wanted, got } => write!(f, "device tree cut off: {got} of {wanted} bytes"),
+            Self::TooLarge(size) => write!(f, "device tree of {size} bytes; at most {MAX_SIZE} are read"),
+            Self::Version { version, compatible } => {
+                write!(f, "device tree of version {version} (compatible to {compatible}); 17 is read")
+            }
+            Self::Block(name) => {
+                write!(f, "the {name} block lies outside the device tree, is misaligned or overlaps another")
+            }
+            Self::Reservations => write!(f, "the memory reservation block does not end"),
+            Self::Token(at) => write!(f, "no valid token at offset {at:#x}"),
+            Self::Unterminated(at) => write!(f, "the structure block ends in the middle, at offset {at:#x}"),
+            Self::TooDeep(at) => write!(f, "nodes nest deeper than {MAX_DEPTH} at offset {at:#x}"),
+            Self::Name(at) => write!(f, "a name at offset {at:#x} is not 1-{MAX_NAME} printable characters"),
+            Self::Root(at) => write!(f, "no single root with an empty name at offset {at:#x}"),
+            Self::StrayProperty(at) => {
+                write!(f, "a property outside a node, or behind its children, at offset {at:#x}")
+            }
+            Self::Value(at) => {
+                write!(f, "the property at offset {at:#x} reaches past the end of the structure block")
+            }
+        }
+    }
+}
+
+/// Where the blocks of a checked blob are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Length of the whole tree.
+    pub total: usize,
+    /// The structure block, from the root's token up to and including the end token.
+    pub structs: Range<usize>,
+    /// The memory reservation entries, without the terminating one.
+    pub reservations: Range<usize>,
+    /// Whether the structure block holds NOP tokens.
+    has_nops: bool,
+}
+
+/// The big-endian cell at byte `at`.
+pub(super) fn cell_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let raw = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_be_bytes(raw.try_into().ok()?))
+}
+
+/// Checks a whole blob.
+pub(super) fn check(blob: &[u8]) -> Result<Layout, FdtError> {
+    let magic = cell_at(blob, 0).ok_or(FdtError::Truncated { wanted: HEADER, got: blob.len() })?;
+    if magic != MAGIC {
+        return Err(FdtError::Magic(magic));
+    }
+    let field = |at| {
+        cell_at(blob, at)
+            .map(|value| value as usize)
+            .ok_or(FdtError::Truncated { wanted: HEADER, got: blob.len() })
+    };
+    // The last field first: when it can be read, the whole header can.
+    let size_structs = field(SIZE_STRUCTS_AT)?;
+    let total = field(4)?;
+    if total > MAX_SIZE {
+        return Err(FdtError::TooLarge(total));
+    }
+    let blob = blob.get(..total.max(HEADER)).ok_or(FdtError::Truncated { wanted: total, got: blob.len() })?;
+    let (version, compatible) = (field(20)? as u32, field(24)? as u32);
+    if version < 17 || compatible > 17 {
+        return Err(FdtError::Version { version, compatible });
+    }
+    let structs = block(field(8)?, size_structs, total, "structure")?;
+    let strings = block(field(12)?, field(32)?, total, "strings")?;
+    let reservations = reservations(blob, field(16)?)?;
+    // The terminating entry is part of what must not be overwritten.
+    let reserve_block = reservations.start..reservations.end.saturating_add(16);
+    let disjoint = |a: &Range<usize>, b: &Range<usize>| a.end <= b.start || b.end <= a.start;
+    if structs.start % 4 != 0 || structs.start < HEADER || !disjoint(&structs, &strings) {
+        return Err(FdtError::Block("structure"));
+    }
+    if reservations.start < HEADER || !disjoint(&structs, &reserve_block) {
+        return Err(FdtError::Block("memory reservation"));
+    }
+    let names = blob.get(strings).ok_or(FdtError::Block("strings"))?;
+    let tokens = blob.get(structs.clone()).ok_or(FdtError::Block("structure"))?;
+    let mut walk = Walk::new(tokens, names, structs.start);
+    let used = walk.run()?;
+    Ok(Layout {
+        total,
+        structs: structs.start..structs.start.saturating_add(used),
+        reservations,
+        has_nops: walk.has_nops,
+    })
+}
+
+fn block(start: usize, size: usize, total: usize, name: &'static str) -> Result<Range<usize>, FdtError> {
+    match start.checked_add(size) {
+        Some(end) if end <= total => Ok(start..end),
+        _ => Err(FdtError::Block(name)),
+    }
+}
+
+fn reservations(blob: &[u8], start: usize) -> Result<Range<usize>, FdtError> {
+    let entries = blob.get(start..).ok_or(FdtError::Block("memory reservation"))?;
+    let count = entries
+        .chunks_exact(16)
+        .position(|entry| entry.iter().all(|byte| *byte == 0))
+        .ok_or(FdtError::Reservations)?;
+    Ok(start..start.saturating_add(count.saturating_mul(16)))
+}
+
+/// One pass over the structure block.
+struct Walk<'b> {
+    tokens: &'b [u8],
+    names: &'b [u8],
+    /// Offset of `tokens` in the blob, for messages.
+    base: usize,
+    depth: usize,
+    /// Bit n: a node open at depth n has had a child.
+    had_child: u64,
+    in_aliases: bool,
+    has_nops: bool,
+}
+
+impl<'b> Walk<'b> {
+    fn new(tokens: &'b [u8], names: &'b [u8], base: usize) -> Self {
+        Self { tokens, names, base, depth: 0, had_child: 0, in_aliases: false, has_nops: false }
+    }
+
+    /// Bytes up to and including the end token.
+    fn run(&mut self) -> Result<usize, FdtError> {
+        let mut pos = 0;
+        let mut roots = 0;
+        loop {
+            let at = self.base.saturating_add(pos);
+            let token = cell_at(self.tokens, pos).ok_or(FdtError::Unterminated(at))?;
+            if self.depth == 0 && roots == 1 && token == BEGIN_NODE {
+                return Err(FdtError::Root(at));
+            }
+            pos = match token {
+                BEGIN_NODE => {
+                    roots = 1;
+                    self.open(pos)?
+                }
+                END_NODE => {
+                    self.depth = self.depth.checked_sub(1).ok_or(FdtError::Token(at))?;
+                    self.in_aliases = false;
+                    pos.saturating_add(4)
+                }
+                PROP => self.property(pos)?,
+                NOP => {
+                    self.has_nops = true;
+                    pos.saturating_add(4)
+                }
+                END if self.depth == 0 && roots == 1 => return Ok(pos.saturating_add(4)),
+                END if self.depth == 0 => return Err(FdtError::Root(at)),
+                _ => return Err(FdtError::Token(at)),
+            };
+        }
+    }
+
+    fn open(&mut self, pos: usize) -> Result<usize, FdtError> {
+        let at = self.base.saturating_add(pos);
+        if self.depth == MAX_DEPTH {
+            return Err(FdtError::TooDeep(at));
+        }
+        let name_at = pos.saturating_add(4);
+        let name = c_string(self.tokens, name_at).ok_or(FdtError::Name(at))?;
+        match (self.depth, name.is_empty()) {
+            (0, false) => return Err(FdtError::Root(at)),
+            (0, true) => {}
+            (_, true) => return Err(FdtError::Name(at)),
+            (_, false) if name.contains(&b'/') => return Err(FdtError::Name(at)),
+            (_, false) => {}
+        }
+        self.in_aliases = self.depth == 1 && name == b"aliases";
+        self.had_child |= 1 << self.depth;
+        self.depth = self.depth.saturating_add(1);
+        self.had_child &= !(1 << self.depth);
+        Ok(align4(name_at.saturating_add(name.len()).saturating_add(1)))
+    }
+
+    fn property(&mut self, pos: usize) -> Result<usize, FdtError> {
+        let at = self.base.saturating_add(pos);
+        if self.depth == 0 || self.had_child & (1 << self.depth) != 0 {
+            return Err(FdtError::StrayProperty(at));
+        }
+        let field = |offset: usize| {
+            cell_at(self.tokens, pos.saturating_add(offset))
+                .map(|value| value as usize)
+                .ok_or(FdtError::Unterminated(at))
+        };
+        let (length, name_at) = (field(4)?, field(8)?);
+        let name = c_string(self.names, name_at).ok_or(FdtError::Name(at))?;
+        // An alias with a slash in its name could be mistaken for a path.
+        if name.is_empty() || (self.in_aliases && name.contains(&b'/')) {
+            return Err(FdtError::Name(at));
+        }
+        let end = pos.saturating_add(12).checked_add(length).ok_or(FdtError::Value(at))?;
+        if end > self.tokens.len() {
+            return Err(FdtError::Value(at));
+        }
+        Ok(align4(end))
+    }
+}
+
+/// The printable ASCII string at `at`, without its NUL, if it is no longer than [`MAX_NAME`].
+fn c_string(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let rest = bytes.get(at..)?;
+    let window = rest.get(..rest.len().min(MAX_NAME.saturating_add(1)))?;
+    let name = window.get(..window.iter().position(|byte| *byte == 0)?)?;
+    name.iter().all(u8::is_ascii_graphic).then_some(name)
+}
+
+const fn align4(at: usize) -> usize {
+    at.saturating_add(3) & !3
+}
+
+/// Removes the NOP tokens of a checked blob in place, cuts the structure block at its end token, and returns
+/// the layout after it.
+pub(super) fn squeeze(blob: &mut [u8], layout: Layout) -> Layout {
+    let Range { start, end } = layout.structs;
+    let end = if layout.has_nops { start.saturating_add(close_gaps(blob, start, end)) } else { end };
+    let size = (end.saturating_sub(start) as u32).to_be_bytes();
+    if let Some(field) = blob.get_mut(SIZE_STRUCTS_AT..HEADER) {
+        field.copy_from_slice(&size);
+    }
+    Layout { structs: start..end, has_nops: false, ..layout }
+}
+
+/// Moves everything but NOP tokens to the front of `[start, end)`; returns the bytes that remain.
+fn close_gaps(blob: &mut [u8], start: usize, end: usize) -> usize {
+    let (mut from, mut to) = (start, start);
+    while from < end {
+        let Some(token) = cell_at(blob, from) else { break };
+        let length = match token {
+            BEGIN_NODE => {
+                let name = blob.get(from.saturating_add(4)..end).and_then(|rest| c_string(rest, 0));
+                align4(name.map_or(0, <[u8]>::len).saturating_add(5))
+            }
+            PROP => {
+                let value = cell_at(blob, from.saturating_add(4)).unwrap_or(0) as usize;
+                align4(value.saturating_add(12))
+            }
+            _ => 4,
+        };
+        let next = from.saturating_add(length).min(end);
+        if token != NOP {
+            blob.copy_within(from..next, to);
+            to = to.saturating_add(next.saturating_sub(from));
+        }
+        from = next;
+    }
+    to.saturating_sub(start)
+}

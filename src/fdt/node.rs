@@ -1,0 +1,191 @@
+//! Nodes: names, paths, children and what is inherited from above.
+
+use core::fmt;
+
+use ::fdt::node::FdtNode;
+
+use super::{Prop, Tree};
+
+/// How many cells an address and a size take in the `reg` of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cells {
+    /// `#address-cells`.
+    pub address: u32,
+    /// `#size-cells`.
+    pub size: u32,
+}
+
+impl Cells {
+    /// In force where no node says otherwise (Devicetree Specification v0.4, section 2.3.5).
+    pub const DEFAULT: Self = Self { address: 2, size: 1 };
+}
+
+/// A node of a checked tree. It borrows its parent, so the path up to the root is always at hand; it displays
+/// as its path.
+#[derive(Clone, Copy)]
+pub struct Node<'p, 't> {
+    raw: FdtNode<'t, 't>,
+    tree: &'t Tree<'t>,
+    parent: Option<&'p Node<'p, 't>>,
+    cells: Cells,
+}
+
+impl<'p, 't> Node<'p, 't> {
+    pub(super) fn root(tree: &'t Tree<'t>, raw: FdtNode<'t, 't>) -> Self {
+        Self { raw, tree, parent: None, cells: Cells::DEFAULT }
+    }
+
+    /// The node of the `fdt` crate, which knows nothing above itself.
+    pub(super) fn raw(&self) -> FdtNode<'t, 't> {
+        self.raw
+    }
+
+    /// The tree it belongs to.
+    pub(super) fn tree(&self) -> &'t Tree<'t> {
+        self.tree
+    }
+
+    /// Its name with the unit address; "/" for the root.
+    #[must_use]
+    pub fn name(&self) -> &'t str {
+        self.raw.name
+    }
+
+    /// Its name without the unit address.
+    #[must_use]
+    pub fn base_name(&self) -> &'t str {
+        self.name().split_once('@').map_or(self.name(), |(base, _)| base)
+    }
+
+    /// The node above; the root has none.
+    #[must_use]
+    pub fn parent(&self) -> Option<&'p Node<'p, 't>> {
+        self.parent
+    }
+
+    /// The cell sizes that its own `reg` is written in: those of the nearest ancestor that sets them. This is
+    /// what Xen does; the specification knows no inheritance, but trees written for Xen rely on it.
+    #[must_use]
+    pub fn cells(&self) -> Cells {
+        self.cells
+    }
+
+    /// The cell sizes that its children's `reg` is written in. A malformed property counts as absent.
+    #[must_use]
+    pub fn child_cells(&self) -> Cells {
+        let own = |name| self.prop(name).and_then(|prop| prop.u32().ok());
+        Cells {
+            address: own("#address-cells").unwrap_or(self.cells.address),
+            size: own("#size-cells").unwrap_or(self.cells.size),
+        }
+    }
+
+    /// Its children in tree order.
+    pub fn children<'s>(&'s self) -> impl Iterator<Item = Node<'s, 't>> + use<'s, 'p, 't> {
+        let cells = self.child_cells();
+        self.raw.children().map(move |raw| Node { raw, tree: self.tree, parent: Some(self), cells })
+    }
+
+    /// The first child of this name; without a unit address, the first one whose name fits without its own.
+    #[must_use]
+    pub fn child<'s>(&'s self, name: &str) -> Option<Node<'s, 't>> {
+        self.children().find(|child| child.name() == name || child.base_name() == name)
+    }
+
+    /// Its properties in tree order.
+    pub fn props(&self) -> impl Iterator<Item = Prop<'t>> + use<'t> {
+        self.raw.properties().map(|prop| Prop { name: prop.name, value: prop.value })
+    }
+
+    /// The property of this name.
+    #[must_use]
+    pub fn prop(&self, name: &str) -> Option<Prop<'t>> {
+        property(self.raw, name)
+    }
+
+    /// Whether the property exists, whatever its value: how the bindings write a boolean.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.prop(name).is_some()
+    }
+
+    /// Whether `compatible` lists this string. Case does not matter, as in Linux and Xen.
+    #[must_use]
+    pub fn is_compatible(&self, with: &str) -> bool {
+        self.compatible().any(|entry| entry.eq_ignore_ascii_case(with))
+    }
+
+    /// Whether `compatible` lists one of these strings.
+    #[must_use]
+    pub fn is_one_of(&self, with: &[&str]) -> bool {
+        self.compatible().any(|entry| with.iter().any(|name| entry.eq_ignore_ascii_case(name)))
+    }
+
+    /// The strings of `compatible`, most specific first.
+    pub fn compatible(&self) -> impl Iterator<Item = &'t str> + use<'t> {
+        self.prop("compatible").into_iter().flat_map(Prop::strings)
+    }
+
+    /// Whether `status` lets the node be used: absent, "okay" or "ok".
+    #[must_use]
+    pub fn is_okay(&self) -> bool {
+        self.prop("status").is_none_or(|status| matches!(status.str(), Ok("okay" | "ok")))
+    }
+
+    /// Its phandle (`phandle`, or the older `linux,phandle`). 0 and 0xffffffff name nothing.
+    #[must_use]
+    pub fn phandle(&self) -> Option<u32> {
+        phandle(self.raw)
+    }
+}
+
+/// The path of the node.
+impl fmt::Display for Node<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parent {
+            None => f.write_str("/"),
+            Some(parent) if parent.parent.is_none() => write!(f, "/{}", self.name()),
+            // As deep as the tree, which `check` bounds.
+            Some(parent) => write!(f, "{parent}/{}", self.name()),
+        }
+    }
+}
+
+impl fmt::Debug for Node<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A property of a bare node.
+pub(super) fn property<'t>(raw: FdtNode<'t, 't>, name: &str) -> Option<Prop<'t>> {
+    raw.property(name).map(|prop| Prop { name: prop.name, value: prop.value })
+}
+
+/// The phandle of a bare node.
+pub(super) fn phandle(raw: FdtNode<'_, '_>) -> Option<u32> {
+    let prop = raw.properties().find(|prop| matches!(prop.name, "phandle" | "linux,phandle"))?;
+    let value = Prop { name: prop.name, value: prop.value }.u32().ok()?;
+    (value != 0 && value != u32::MAX).then_some(value)
+}
+
+/// Depth-first search. It recurses as deep as the tree, which `check` bounds.
+pub(super) fn search<'t, R>(
+    node: &Node<'_, 't>,
+    visit: &mut impl FnMut(&Node<'_, 't>) -> Option<R>,
+) -> Option<R> {
+    visit(node).or_else(|| node.children().find_map(|child| search(&child, visit)))
+}
+
+/// Goes down along the components of `path`; an empty rest is the node itself.
+pub(super) fn descend<'t, R>(
+    node: &Node<'_, 't>,
+    path: &str,
+    visit: impl FnOnce(&Node<'_, 't>) -> R,
+) -> Option<R> {
+    if path.is_empty() {
+        return Some(visit(node));
+    }
+    let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+    descend(&node.child(name)?, rest, visit)
+}
