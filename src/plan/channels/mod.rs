@@ -1,0 +1,281 @@
+//! Static event channels, in either of the two ways of writing them down.
+//!
+//! * The draft's: a node under `/chosen` with tuples of port, domain, port, domain (`tuples`).
+//! * Xen's: a node in each of the two domains with its own port and the peer's node (`halves`).
+//!
+//! Both make the same channels and may be mixed in one tree. A channel that contradicts itself or one that
+//! stands before it is left out; a channel to a domain that is left out is left unbound, and its port stays
+//! taken.
+
+mod halves;
+mod tuples;
+
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::fmt;
+
+use self::halves::Halves;
+use super::code::Code;
+use super::diagnostic::{At, Diagnostics};
+use super::domain::Draft;
+use super::{ChannelPlan, Endpoint};
+use crate::addr::{PORTS, Port};
+use crate::fdt::{Node, Tree};
+
+/// The property that both forms use.
+const PROPERTY: &str = "xen,evtchn";
+/// How many channels one machine can have: as many as give every port of two domains a peer.
+const MAX_CHANNELS: usize = 4096;
+
+/// Reads the channels, in tree order.
+pub(super) fn read<'d, 't>(
+    tree: &Tree<'_>,
+    chosen: &'d Node<'d, 't>,
+    drafts: &'d [Draft<'d, 't>],
+    diags: &mut Diagnostics,
+) -> Vec<ChannelPlan> {
+    let mut book = Book { drafts, taken: BTreeMap::new(), channels: Vec::new() };
+    let domains = by_phandle(drafts, diags);
+    let mut halves = Halves::collect(drafts, diags);
+    let mut index = 0;
+    for node in chosen.children() {
+        if node.is_compatible("xen,domain") {
+            halves.bind_domain(index, tree, &mut book, diags);
+            index = index.saturating_add(1);
+        } else if node.is_compatible("xen,evtchn-v1") {
+            diags.report(
+                Code::HalfInChosen,
+                At::node(&node),
+                format_args!("an end directly under /chosen is dom0's, and there is no dom0"),
+                format_args!("move the node into the domain that it belongs to"),
+            );
+        } else if node.is_compatible("xen,evtchn") {
+            tuples::read(tree, chosen, &node, &domains, &mut book, diags);
+        }
+    }
+    book.channels
+}
+
+/// The domains by phandle, sorted.
+fn by_phandle(drafts: &[Draft<'_, '_>], diags: &mut Diagnostics) -> Vec<(u32, usize)> {
+    let phandles =
+        drafts.iter().enumerate().filter_map(|(index, draft)| Some((draft.node.phandle()?, index)));
+    sorted(phandles.collect(), diags, |index| drafts.get(index).map(|draft| draft.node.to_string()))
+}
+
+/// Sorts pairs of phandle and index, and reports phandles that occur twice; the first one stays.
+fn sorted<P: fmt::Display>(
+    mut pairs: Vec<(u32, usize)>,
+    diags: &mut Diagnostics,
+    path: impl Fn(usize) -> Option<P>,
+) -> Vec<(u32, usize)> {
+    pairs.sort_unstable();
+    for twins in pairs.windows(2) {
+        if let [(phandle, first), (other, second)] = *twins
+            && phandle == other
+            && let (Some(first), Some(second)) = (path(first), path(second))
+        {
+            diags.report(
+                Code::PhandleTwice,
+                At::prop(&second, "phandle"),
+                format_args!("{first} has phandle {phandle:#x} too; references to it mean that one"),
+                format_args!("give each node a phandle of its own, or let dtc do so"),
+            );
+        }
+    }
+    pairs.dedup_by_key(|(phandle, _)| *phandle);
+    pairs
+}
+
+fn look_up(pairs: &[(u32, usize)], phandle: u32) -> Option<usize> {
+    let at = pairs.binary_search_by_key(&phandle, |(key, _)| *key).ok()?;
+    pairs.get(at).map(|(_, index)| *index)
+}
+
+/// Where an end of a channel is written down.
+#[derive(Clone, Copy)]
+struct Place<'d, 't> {
+    parent: &'d Node<'d, 't>,
+    name: &'t str,
+    /// The cell with the port.
+    cell: usize,
+}
+
+impl fmt::Display for Place<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.parent, self.name)
+    }
+}
+
+impl Place<'_, '_> {
+    fn at(&self) -> At<'_> {
+        At::prop(self, PROPERTY).cell(self.cell)
+    }
+}
+
+/// One end, as it is written down.
+#[derive(Clone, Copy)]
+struct End<'d, 't> {
+    /// Index of its domain among the drafts.
+    domain: usize,
+    port: u32,
+    place: Place<'d, 't>,
+}
+
+/// All ports and channels so far.
+struct Book<'d, 't> {
+    drafts: &'d [Draft<'d, 't>],
+    /// Who has which port of which domain.
+    taken: BTreeMap<(usize, u32), Place<'d, 't>>,
+    channels: Vec<ChannelPlan>,
+}
+
+impl<'d, 't> Book<'d, 't> {
+    /// Makes a channel of two ends, or says why not.
+    fn bind(&mut self, ends: [End<'d, 't>; 2], diags: &mut Diagnostics) {
+        let [one, two] = ends;
+        // Both are looked at: each may have a mistake of its own.
+        if !(self.is_free(&one, diags) & self.is_free(&two, diags)) {
+            return;
+        }
+        if one.domain == two.domain && one.port == two.port {
+            return diags.report(
+                Code::SamePort,
+                two.place.at(),
+                format_args!("both ends are port {} of {}", two.port, self.name(two.domain)),
+                format_args!("a domain may send events to itself, but from one port to another"),
+            );
+        }
+        if self.taken.len() >= MAX_CHANNELS.saturating_mul(2) {
+            return too_many(one.place.at(), diags);
+        }
+        for end in ends {
+            self.taken.insert((end.domain, end.port), end.place);
+        }
+        match (self.is_broken(one.domain), self.is_broken(two.domain)) {
+            (false, false) => self.channels.extend(self.channel(ends)),
+            (true, false) => self.unbound(&two, &one, diags),
+            (false, true) => self.unbound(&one, &two, diags),
+            (true, true) => {}
+        }
+    }
+
+    fn channel(&self, ends: [End<'d, 't>; 2]) -> Option<ChannelPlan> {
+        let [one, two] = ends.map(|end| {
+            let domain = self.drafts.get(end.domain)?.id;
+            Some(Endpoint { domain, port: Port::new(end.port) })
+        });
+        let [first, _] = ends;
+        Some(ChannelPlan { ends: [one?, two?], path: first.place.to_string() })
+    }
+
+    fn unbound(&self, kept: &End<'_, '_>, lost: &End<'_, '_>, diags: &mut Diagnostics) {
+        diags.report(
+            Code::PeerBroken,
+            kept.place.at(),
+            format_args!(
+                "{} is left out, so port {} of {} has no peer",
+                self.name(lost.domain),
+                kept.port,
+                self.name(kept.domain)
+            ),
+            format_args!("mend {}; sending to the port fails until then", self.name(lost.domain)),
+        );
+    }
+
+    /// Whether the port exists and nobody has it yet.
+    fn is_free(&self, end: &End<'_, '_>, diags: &mut Diagnostics) -> bool {
+        let at = end.place.at();
+        let free = FreePorts { book: self, end };
+        if end.port == 0 {
+            diags.report(
+                Code::PortZero,
+                at,
+                format_args!("port 0 means \"no port\" to guests, so no channel can have it"),
+                format_args!("{free}"),
+            );
+        } else if end.port >= PORTS {
+            diags.report(
+                Code::PortTooHigh,
+                at,
+                format_args!(
+                    "port {} does not exist: guests see {PORTS} bits, the last one is {:#x}",
+                    end.port,
+                    PORTS - 1
+                ),
+                format_args!("{free}"),
+            );
+        } else if let Some(owner) = self.taken.get(&(end.domain, end.port)) {
+            diags.report(
+                Code::PortTaken,
+                at,
+                format_args!(
+                    "port {} of {} is bound by {owner} (cell {})",
+                    end.port,
+                    self.name(end.domain),
+                    owner.cell
+                ),
+                format_args!("{free}"),
+            );
+        } else {
+            return true;
+        }
+        false
+    }
+
+    fn name(&self, domain: usize) -> &'t str {
+        self.drafts.get(domain).map_or("?", |draft| draft.node.base_name())
+    }
+
+    fn is_broken(&self, domain: usize) -> bool {
+        self.drafts.get(domain).is_none_or(|draft| draft.broken)
+    }
+}
+
+/// Reports that the table of channels is full.
+fn too_many(at: At<'_>, diags: &mut Diagnostics) {
+    diags.report(
+        Code::TooManyChannels,
+        at,
+        format_args!("the channel is left out"),
+        format_args!("at most {MAX_CHANNELS} channels are possible"),
+    );
+}
+
+/// Which ports of an end's domain are free.
+struct FreePorts<'b, 'd, 't> {
+    book: &'b Book<'d, 't>,
+    end: &'b End<'d, 't>,
+}
+
+impl fmt::Display for FreePorts<'_, '_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 8;
+        let (domain, port) = (self.end.domain, self.end.port);
+        let used = || self.book.taken.range((domain, 0)..(domain, PORTS)).map(|((_, port), _)| *port);
+        write!(f, "ports 1-{} of {} are free", PORTS - 1, self.book.name(domain))?;
+        for (index, used) in used().take(SHOWN).enumerate() {
+            write!(f, "{}{used:#x}", if index == 0 { " except " } else { ", " })?;
+        }
+        if used().nth(SHOWN).is_some() {
+            f.write_str(" and more")?;
+        }
+        let is_free = |port: &u32| !self.book.taken.contains_key(&(domain, *port));
+        let above = port.saturating_add(1)..PORTS;
+        match above.chain(1..PORTS).find(is_free) {
+            Some(free) => write!(f, "; take {free:#x}, for example"),
+            None => f.write_str(": none is left"),
+        }
+    }
+}
+
+/// Reports a channel node that says nothing.
+fn missing(node: &Node<'_, '_>, example: &str, diags: &mut Diagnostics) {
+    diags.report(
+        Code::ChannelMissing,
+        At::node(node),
+        format_args!("the property {PROPERTY} is missing or empty"),
+        format_args!("write {PROPERTY} = {example}"),
+    );
+}

@@ -1,0 +1,55 @@
+//! What is true of the machine.
+//!
+//! Decides which CPUs, memory, interrupt controller, timer and console the hypervisor will use. Every subject
+//! reports all of its mistakes; only when the tree leaves the hypervisor without a CPU, memory, a GIC or a
+//! timer, or keeps it from knowing what memory is reserved, is there no machine.
+
+mod cpu;
+mod gic;
+mod memory;
+mod psci;
+mod timer;
+mod uart;
+
+pub(super) use memory::{free_bytes, merge, reserved_nodes};
+pub use uart::early_console;
+
+use alloc::string::String;
+
+use super::diagnostic::Diagnostics;
+use super::{Machine, modules};
+use crate::fdt::Tree;
+
+/// Reads the machine from the tree. `None` if it cannot be run on; the diagnostics then say why.
+#[must_use]
+pub fn machine(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Machine> {
+    let psci = psci::read(tree, diags);
+    let cpus = cpu::read(tree, psci, diags);
+    let ram = memory::ram(tree, diags);
+    let reserved = memory::reserved(tree, diags);
+    let gic = gic::read(tree, diags);
+    let timer = timer::read(tree, diags);
+    let uart = uart::console(tree, diags);
+    let modules = modules::footprints(tree);
+    Some(Machine {
+        model: model(tree),
+        cpus: cpus?,
+        ram: ram?,
+        reserved: reserved?,
+        modules,
+        gic: gic?,
+        timer: timer?,
+        uart,
+        psci,
+    })
+}
+
+fn model(tree: &Tree<'_>) -> String {
+    const SHOWN: usize = 64;
+    let named = tree.root().and_then(|root| {
+        let model = root.prop("model").and_then(|model| model.str().ok());
+        let name = model.filter(|name| !name.is_empty()).or_else(|| root.compatible().next())?;
+        Some(name.chars().filter(|character| !character.is_control()).take(SHOWN).collect())
+    });
+    named.unwrap_or_else(|| String::from("unknown machine"))
+}
