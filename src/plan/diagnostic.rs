@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::fmt::{self, Display, Write};
 
 use super::code::{Code, Severity};
+use super::plural::Count;
 
 /// How many diagnostics are kept.
 const MAX_KEPT: usize = 256;
@@ -189,7 +190,7 @@ impl Display for Diagnostics {
             writeln!(f, "and {} more", self.dropped())?;
         }
         let [errors, warnings, notes] = self.counts;
-        write!(f, "{errors} errors, {warnings} warnings, {notes} notes")
+        write!(f, "{}, {}, {}", Count(errors, "error"), Count(warnings, "warning"), Count(notes, "note"))
     }
 }
 

@@ -24,6 +24,7 @@ mod machine;
 mod modules;
 mod options;
 mod placement;
+mod plural;
 mod render;
 mod types;
 
@@ -109,7 +110,7 @@ fn share_memory(drafts: &mut [Draft<'_, '_>], machine: &Machine, diags: &mut Dia
                         footprint / 1024,
                         free / 1024
                     ),
-                    format_args!("give this domain, or those before it, less memory"),
+                    format_args!("memory counts KiB; give this domain, or those before it, less"),
                 );
             }
         }

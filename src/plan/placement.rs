@@ -10,6 +10,7 @@ use super::VcpuPlan;
 use super::code::Code;
 use super::diagnostic::{At, Diagnostics, Quoted};
 use super::domain::Draft;
+use super::plural::Count;
 use crate::addr::{CpuId, VcpuId};
 use crate::fdt::Node;
 
@@ -221,7 +222,11 @@ fn place_rest(
         diags.report(
             Code::CpusShared,
             At::prop(&draft.node, "cpus"),
-            format_args!("{} vCPUs live on {} CPUs, so some of them take turns", homes.len(), load.0.len()),
+            format_args!(
+                "{} live on {}, so some of them take turns",
+                Count(homes.len(), "vCPU"),
+                Count(load.0.len(), "CPU")
+            ),
             format_args!("a vCPU that has a CPU to itself is never interrupted by the hypervisor's clock"),
         );
     }
@@ -233,7 +238,7 @@ fn no_room(node: &Node<'_, '_>, load: &Load, diags: &mut Diagnostics) {
     diags.report(
         Code::CpusFull,
         At::prop(node, "cpus"),
-        format_args!("the {} CPUs online have no room for all of the domain's vCPUs", load.0.len()),
+        format_args!("{} online, and no room for all of the domain's vCPUs", Count(load.0.len(), "CPU")),
         format_args!("a CPU serves at most {PER_CPU} vCPUs"),
     );
 }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::plural::Count;
 use super::{DomainPlan, EnableMethod, Endpoint, Gic, Machine, Plan};
 use crate::addr::{MIB, PaSpan};
 
@@ -17,7 +18,7 @@ impl fmt::Display for Table<'_> {
             f.write_str("\n")?;
             self.domain(domain, f)?;
         }
-        write!(f, "\n{} domains, {} channels", plan.domains.len(), plan.channels.len())
+        write!(f, "\n{}, {}", Count(plan.domains.len(), "domain"), Count(plan.channels.len(), "channel"))
     }
 }
 

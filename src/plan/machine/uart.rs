@@ -26,10 +26,17 @@ pub(super) fn console(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Uart> 
         (stdout, "stdout-path"),
         (tree.alias("serial0"), "the alias serial0"),
     ];
+    let mut tried = "";
     for (path, source) in candidates {
-        if let Some(uart) = path.and_then(|path| named(tree, path, source, diags)) {
+        let Some(path) = path else { continue };
+        // An alias and its path are one UART: what is wrong with it is said once.
+        let target = if path.starts_with('/') { path } else { tree.alias(path).unwrap_or(path) };
+        if target != tried
+            && let Some(uart) = named(tree, target, source, diags)
+        {
             return Some(uart);
         }
+        tried = target;
     }
     diags.report(
         Code::NoUart,
