@@ -33,7 +33,9 @@
 #![forbid(unsafe_code)]
 
 mod bank;
+mod fold;
 mod inject;
+mod local;
 mod lr;
 mod refill;
 mod reset;
@@ -47,7 +49,8 @@ pub mod v3;
 #[cfg(test)]
 mod tests;
 
-pub use inject::{LrBank, Upcall};
+pub use inject::Upcall;
+pub use local::LrBank;
 pub use lr::{ListRegisters, Lr, MAX_LRS, Maintenance, PhysicalGic};
 pub use set::VcpuSet;
 pub use state::{MAX_SPIS, MAX_VCPUS, SgiSource, Vgic};

@@ -4,6 +4,8 @@
 mod fake;
 
 #[cfg(not(loom))]
+mod late;
+#[cfg(not(loom))]
 mod linux;
 #[cfg(not(loom))]
 mod model;
