@@ -111,6 +111,7 @@ fn start(lrs: usize) -> World {
             world.priority(v, intid, 0x20 * (1 + (intid % 5) as u8));
             world.enable(v, intid, true);
         }
+        world.priority(v, UPCALL, 0xa0);
     }
     world.service();
     world
