@@ -290,7 +290,7 @@ fn two_senders_of_an_sgi_are_both_seen() {
         let mut seen = 0;
         home.attend(&shared);
         seen |= take_sgi(&mut home);
-        home.attend(&shared);
+        home.resync(&shared);
         for sender in senders {
             sender.join().unwrap();
         }
