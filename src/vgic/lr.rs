@@ -48,7 +48,7 @@ impl Lr {
         self.pending || self.active
     }
 
-    /// The value of `ICH_LR<n>_EL2` (IHI 0069, "`ICH_LR<n>_EL2`, Interrupt Controller List Registers").
+    /// The value of `ICH_LR<n>_EL2` (IHI 0069, "Interrupt Controller List Registers").
     #[must_use]
     pub const fn to_ich(self) -> u64 {
         let link = match self.hw {

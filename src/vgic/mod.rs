@@ -21,6 +21,25 @@
 //! setting those vCPUs' attention bits; a home pCPU *clears* the bit first and resyncs after, so a change made
 //! meanwhile sets the bit again and is seen by the next resync. Nothing is lost, no lock is held.
 //!
+//! # What a home pCPU does
+//!
+//! | When | It calls |
+//! |---|---|
+//! | the vCPU is about to run | [`Vgic::resync`], *before* its timer registers are restored |
+//! | the vCPU's attention bit was set | clears the bit, reads `evtchn_upcall_pending`, [`Vgic::resync`] |
+//! | a maintenance interrupt came | [`Vgic::resync`] |
+//! | an event was sent to the vCPU it runs | [`Vgic::upcall`]; [`Vgic::resync`] if that says so |
+//! | a linked PPI came (priority dropped only) | [`Vgic::taken`], then [`Vgic::resync`] |
+//! | the timer is seen to have dropped its line | [`Vgic::set_line`], then [`Vgic::resync`] |
+//! | the guest accesses a register of its GIC | [`Vgic::fold`], [`Vgic::read`] or [`Vgic::write`] |
+//! | the guest writes ICC_SGI1R_EL1 | [`Vgic::sgi1r`] |
+//! | the guest executes a trapped WFI | [`Vgic::fold`], [`Vgic::deliverable`] |
+//! | the vCPU stops running here | [`Vgic::unload`], *after* its timer is stopped |
+//! | the attention bit of a vCPU that is not loaded was set | [`Vgic::settle`], [`Vgic::deliverable`] |
+//! | PSCI CPU_ON or CPU_OFF | [`Vgic::reset_cpu`] while it is not loaded |
+//!
+//! Each returns a set of vCPUs that need attention, and every set is to be published.
+//!
 //! # Memory ordering
 //!
 //! Every access is `SeqCst`. On AArch64 it compiles to the same LDAR/STLR and LDAXR/STLXR as acquire and
@@ -33,7 +52,9 @@
 #![forbid(unsafe_code)]
 
 mod bank;
+mod fold;
 mod inject;
+mod local;
 mod lr;
 mod refill;
 mod reset;
@@ -47,7 +68,8 @@ pub mod v3;
 #[cfg(test)]
 mod tests;
 
-pub use inject::{LrBank, Upcall};
+pub use inject::Upcall;
+pub use local::LrBank;
 pub use lr::{ListRegisters, Lr, MAX_LRS, Maintenance, PhysicalGic};
 pub use set::VcpuSet;
 pub use state::{MAX_SPIS, MAX_VCPUS, SgiSource, Vgic};

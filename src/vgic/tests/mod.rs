@@ -4,6 +4,10 @@
 mod fake;
 
 #[cfg(not(loom))]
+mod cases;
+#[cfg(not(loom))]
+mod late;
+#[cfg(not(loom))]
 mod linux;
 #[cfg(not(loom))]
 mod model;
@@ -13,6 +17,8 @@ mod named;
 mod properties;
 #[cfg(not(loom))]
 mod registers;
+#[cfg(not(loom))]
+mod timer;
 #[cfg(not(loom))]
 mod world;
 

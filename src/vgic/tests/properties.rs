@@ -19,9 +19,10 @@ enum Op {
     Event(bool),
     ClearUpcall,
     Acknowledge,
-    End,
+    End(bool),
     DropPriority,
     Deactivate(usize),
+    Fold,
     Unload,
     Load,
 }
@@ -57,9 +58,10 @@ fn op() -> impl Strategy<Value = Op> {
         3 => any::<bool>().prop_map(Op::Event),
         2 => Just(Op::ClearUpcall),
         9 => Just(Op::Acknowledge),
-        7 => Just(Op::End),
+        7 => any::<bool>().prop_map(Op::End),
         1 => Just(Op::DropPriority),
         2 => (0usize..8).prop_map(Op::Deactivate),
+        2 => Just(Op::Fold),
         1 => Just(Op::Unload),
         2 => Just(Op::Load),
     ]
@@ -82,16 +84,22 @@ fn apply(world: &mut World, v: usize, op: &Op) {
         Op::Timer(high) => world.set_timer(v, high),
         Op::Event(fast) => world.event(v, fast),
         Op::ClearUpcall => world.clear_upcall(v),
+        Op::Fold => world.fold(v),
         Op::Load => world.load(v),
         Op::Unload if loaded => world.unload(v),
         Op::Acknowledge if loaded => drop(world.acknowledge(v)),
-        Op::End if loaded => drop(world.end(v)),
+        Op::End(then_folds) if loaded => {
+            world.end(v);
+            if then_folds {
+                world.fold(v);
+            }
+        }
         // Out of order only where every active interrupt finds a list register: EOIcount knows no INTIDs.
         Op::DropPriority if loaded && world.cpus[v].hw.lrs.len() == 16 && world.cpus[v].dropped.len() < 6 => {
             world.drop_priority(v);
         }
         Op::Deactivate(which) if loaded => world.deactivate(v, which),
-        Op::Unload | Op::Acknowledge | Op::End | Op::DropPriority | Op::Deactivate(_) => {}
+        Op::Unload | Op::Acknowledge | Op::End(_) | Op::DropPriority | Op::Deactivate(_) => {}
     }
 }
 
@@ -103,6 +111,7 @@ fn start(lrs: usize) -> World {
             world.priority(v, intid, 0x20 * (1 + (intid % 5) as u8));
             world.enable(v, intid, true);
         }
+        world.priority(v, UPCALL, 0xa0);
     }
     world.service();
     world

@@ -5,7 +5,7 @@ use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use loom::thread;
 
 use super::super::v3::Register;
-use super::super::{LrBank, VcpuSet, Vgic, Width};
+use super::super::{LrBank, SgiSource, VcpuSet, Vgic, Width};
 use super::fake::FakeHw;
 use crate::addr::{IntId, Ipa, VcpuId};
 
@@ -275,4 +275,74 @@ fn a_line_that_drops_while_it_is_listed_leaves_nothing_behind() {
         settle(&shared, &mut [&mut home]);
         assert!(!home.has_pending());
     });
+}
+
+#[test]
+fn two_senders_of_an_sgi_are_both_seen() {
+    explore(|| {
+        let shared = Shared::new(1);
+        enable_sgi(&shared);
+        let mut home = Home::new(0);
+        let senders = [1, 2].map(|cpu| {
+            let shared = shared.clone();
+            thread::spawn(move || send(&shared, cpu))
+        });
+        let mut seen = 0;
+        home.attend(&shared);
+        seen |= take_sgi(&mut home);
+        home.resync(&shared);
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        for _ in 0..2 {
+            settle(&shared, &mut [&mut home]);
+            seen |= take_sgi(&mut home);
+            home.resync(&shared);
+        }
+        assert_eq!(seen, 0b110);
+    });
+}
+
+#[test]
+fn an_sgi_sent_after_a_withdrawal_is_delivered() {
+    explore(|| {
+        let shared = Shared::new(1);
+        enable_sgi(&shared);
+        send(&shared, 0);
+        let mut home = Home::new(0);
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.write(SGI_BASE + 0x280, 1);
+                send(&shared, 0);
+            })
+        };
+        home.attend(&shared);
+        home.attend(&shared);
+        other.join().unwrap();
+        settle(&shared, &mut [&mut home]);
+        assert_eq!(take_sgi(&mut home), 1, "lost");
+        home.resync(&shared);
+        assert_eq!(take_sgi(&mut home), 0, "doubled");
+    });
+}
+
+/// SGI_base of redistributor 0, as an offset from the distributor.
+const SGI_BASE: u64 = 0x2_f000;
+
+fn enable_sgi(shared: &Shared) {
+    shared.write(SGI_BASE + 0x100, 1);
+    shared.attention.store(0, SeqCst);
+}
+
+fn send(shared: &Shared, cpu: u8) {
+    let source = SgiSource::new(cpu).unwrap();
+    shared.publish(shared.vgic.send_sgi(VcpuId::new(0), IntId::new(0), source));
+}
+
+/// The guest takes and ends one SGI. The sender's bit.
+fn take_sgi(home: &mut Home) -> u32 {
+    let Some(lr) = home.hw.acknowledge(0x100) else { return 0 };
+    home.hw.deactivate_virtual(0);
+    1 << lr.source
 }

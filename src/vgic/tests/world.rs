@@ -267,6 +267,13 @@ impl World {
         self.wake(woken);
     }
 
+    /// The guest exits for an access to its GIC, which folds.
+    pub fn fold(&mut self, v: usize) {
+        let cpu = &mut self.cpus[v];
+        let woken = self.vgic.fold(&mut cpu.local, &mut cpu.hw);
+        self.wake(woken);
+    }
+
     /// The timer's physical interrupt, if it fires. Whether it did.
     pub fn physical(&mut self, v: usize) -> bool {
         let cpu = &mut self.cpus[v];

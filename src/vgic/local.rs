@@ -1,0 +1,92 @@
+//! The private half of a vCPU's virtual GIC: which interrupt is in which list register of its home pCPU.
+
+use super::sync::bits;
+use super::{ListRegisters, Lr, MAX_LRS, Maintenance};
+use crate::addr::{IntId, VcpuId};
+
+/// The private half of one vCPU's virtual GIC. Only the vCPU's home pCPU touches it.
+pub struct LrBank {
+    pub(super) vcpu: VcpuId,
+    pub(super) loaded: bool,
+    /// How many list registers there are.
+    pub(super) count: usize,
+    /// Which of them hold something: bit `n` for list register `n`.
+    pub(super) used: u32,
+    /// What they held when last read or written.
+    pub(super) slots: [Lr; MAX_LRS],
+    /// What the hardware was last asked to call for.
+    pub(super) requested: Maintenance,
+    /// Interrupts are pending that found no list register.
+    pub(super) waiting: bool,
+    /// SPIs may be held that are in no list register, because they are active.
+    pub(super) parked: bool,
+    /// Linked PPIs whose physical interrupt is active on behalf of this vCPU.
+    pub(super) held: u32,
+    /// Those among them that the guest has active as linked interrupts: their deactivation is the physical one.
+    pub(super) held_active: u32,
+    /// For each SGI that is active, its sender.
+    pub(super) senders: [u8; 16],
+}
+
+impl LrBank {
+    /// The list registers of `vcpu`, not loaded.
+    #[must_use]
+    pub const fn new(vcpu: VcpuId) -> Self {
+        Self {
+            vcpu,
+            loaded: false,
+            count: 0,
+            used: 0,
+            slots: [Lr::EMPTY; MAX_LRS],
+            requested: Maintenance { none_pending: false, unlisted_eoi: false },
+            waiting: false,
+            parked: false,
+            held: 0,
+            held_active: 0,
+            senders: [0; 16],
+        }
+    }
+
+    /// The vCPU it belongs to.
+    #[must_use]
+    pub const fn vcpu(&self) -> VcpuId {
+        self.vcpu
+    }
+
+    /// Whether the vCPU's interrupts are in the list registers of its home pCPU.
+    #[must_use]
+    pub const fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    pub(super) fn slot(&self, index: u32) -> Option<&Lr> {
+        if self.used >> index & 1 == 0 { None } else { self.slots.get(index as usize) }
+    }
+
+    /// The list register that holds `intid`, if one does.
+    pub(super) fn find(&self, intid: IntId) -> Option<u32> {
+        bits(self.used).find(|&index| self.slot(index).is_some_and(|lr| lr.vintid == intid))
+    }
+
+    /// Writes list register `index` if that changes it.
+    pub(super) fn put<H: ListRegisters>(&mut self, hw: &mut H, index: u32, lr: Lr) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if *slot != lr || self.used >> index & 1 == 0 {
+            *slot = lr;
+            hw.write(index as usize, lr);
+        }
+        self.used |= 1 << index;
+    }
+
+    /// Empties list register `index`. What it held.
+    pub(super) fn take<H: ListRegisters>(&mut self, hw: &mut H, index: u32) -> Lr {
+        self.used &= !(1 << index);
+        match self.slots.get_mut(index as usize) {
+            Some(slot) => {
+                hw.write(index as usize, Lr::EMPTY);
+                core::mem::replace(slot, Lr::EMPTY)
+            }
+            None => Lr::EMPTY,
+        }
+    }
+}
