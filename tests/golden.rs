@@ -3,6 +3,14 @@
 //! `UPDATE_GOLDEN=1 cargo test --test golden` writes the expected text anew. A first line `/* online: 0 1 */`
 //! says which CPUs run.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may end where it fails"
+)]
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use crate::simd;
+
 /// The one bare-metal target.
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 const ELF: &str = "target/aarch64-unknown-none-softfloat/release/portunus";
@@ -13,9 +15,16 @@ pub const IMAGE: &str = "target/portunus/Image";
 pub fn build() -> Result<String, String> {
     run(Command::new("cargo").args(["build", "--release", "--bin", "portunus", "--target", TARGET]))?;
     let elf = fs::read(ELF).map_err(|e| format!("{ELF}: {e}"))?;
-    let image = flatten(&elf).ok_or_else(|| format!("{ELF}: not a 64-bit little-endian ELF file"))?;
+    let (image, text) = flatten(&elf).ok_or_else(|| format!("{ELF}: not a 64-bit little-endian ELF file"))?;
     if image.get(56..60) != Some(b"ARM\x64") {
         return Err(format!("{ELF}: no arm64 Image header at its start"));
+    }
+    let offences = simd::offences(image.get(..text).unwrap_or_default());
+    if let Some(first) = offences.first() {
+        return Err(format!(
+            "{ELF}: {} instructions use FP or SIMD registers, which are the guests'; the first is at {first:#x}",
+            offences.len()
+        ));
     }
     fs::create_dir_all("target/portunus").map_err(|e| e.to_string())?;
     fs::write(IMAGE, &image).map_err(|e| format!("{IMAGE}: {e}"))?;
@@ -29,7 +38,8 @@ pub fn run(command: &mut Command) -> Result<(), String> {
 }
 
 /// Lays the loadable segments out at their addresses, with zeros between. The image is linked at 0.
-fn flatten(elf: &[u8]) -> Option<Vec<u8>> {
+/// Answers the image and the length of the executable segment, which comes first.
+fn flatten(elf: &[u8]) -> Option<(Vec<u8>, usize)> {
     if elf.get(..6)? != b"\x7fELF\x02\x01" {
         return None;
     }
@@ -37,6 +47,7 @@ fn flatten(elf: &[u8]) -> Option<Vec<u8>> {
     let size = usize::from(u16_at(elf, 54)?);
     let count = usize::from(u16_at(elf, 56)?);
     let mut image = Vec::new();
+    let mut text = 0;
     for index in 0..count {
         let header = elf.get(headers + index * size..)?;
         const PT_LOAD: u32 = 1;
@@ -46,12 +57,16 @@ fn flatten(elf: &[u8]) -> Option<Vec<u8>> {
         let offset = usize::try_from(u64_at(header, 8)?).ok()?;
         let address = usize::try_from(u64_at(header, 16)?).ok()?;
         let bytes = usize::try_from(u64_at(header, 32)?).ok()?;
+        const EXECUTABLE: u32 = 1;
+        if u32::from_le_bytes(header.get(4..8)?.try_into().ok()?) & EXECUTABLE != 0 {
+            text = address + bytes;
+        }
         if image.len() < address + bytes {
             image.resize(address + bytes, 0);
         }
         image.get_mut(address..address + bytes)?.copy_from_slice(elf.get(offset..offset + bytes)?);
     }
-    Some(image)
+    Some((image, text))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {

@@ -27,6 +27,7 @@ fn inspect(path: &Path, text: &str, offences: &mut Vec<String>) {
     if lines > LONGEST_FILE {
         offences.push(format!("{}: {lines} lines, more than {LONGEST_FILE}: split it", path.display()));
     }
+    unsafe_without_argument(path, text, offences);
     if may_touch(path) {
         return;
     }
@@ -34,6 +35,20 @@ fn inspect(path: &Path, text: &str, offences: &mut Vec<String>) {
         let code = line.split("//").next().unwrap_or_default();
         for word in TOUCHING.iter().filter(|word| code.contains(**word)) {
             offences.push(format!("{}:{}: `{word}` outside arch/ and platform/", path.display(), number + 1));
+        }
+    }
+}
+
+/// Every `unsafe` block and implementation is argued in the lines just above it.
+fn unsafe_without_argument(path: &Path, text: &str, offences: &mut Vec<String>) {
+    const NEAR: usize = 6;
+    let lines: Vec<&str> = text.lines().collect();
+    for (number, line) in lines.iter().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        let is_block = ["unsafe {", "unsafe impl"].iter().any(|word| code.contains(word));
+        let above = lines.get(number.saturating_sub(NEAR)..=number).unwrap_or_default();
+        if is_block && !above.iter().any(|line| line.contains("SAFETY")) {
+            offences.push(format!("{}:{}: `unsafe` without a SAFETY comment", path.display(), number + 1));
         }
     }
 }
@@ -63,15 +78,20 @@ mod tests {
     #[test]
     fn assembly_in_the_library_is_an_offence_and_in_arch_is_not() {
         let mut offences = Vec::new();
-        inspect(
-            Path::new("src/vgic/mod.rs"),
-            "fn f() { unsafe { core::arch::asm!(\"nop\") } }",
-            &mut offences,
-        );
+        inspect(Path::new("src/vgic/mod.rs"), "fn f() { core::arch::asm!(\"nop\") }", &mut offences);
         assert_eq!(offences.len(), 2);
         offences.clear();
         inspect(Path::new("src/arch/aarch64/mod.rs"), "core::arch::asm!(\"nop\")", &mut offences);
         assert!(offences.is_empty());
+    }
+
+    #[test]
+    fn unsafe_is_argued() {
+        let mut offences = Vec::new();
+        inspect(Path::new("src/a.rs"), "// SAFETY: it is.\nunsafe { f() };", &mut offences);
+        assert!(offences.is_empty());
+        inspect(Path::new("src/a.rs"), "unsafe { f() };", &mut offences);
+        assert_eq!(offences.len(), 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod image;
 mod layers;
 mod qemu;
 mod scenarios;
+mod simd;
 mod steps;
 mod trees;
 
