@@ -1,6 +1,13 @@
 //! The largest trees that are accepted: reading them takes bounded time and bounded memory.
 //!
 //! The machine is read before its memory is known, from a heap of 256 KiB; the domains from a larger one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say so at once"
+)]
 
 mod common;
 

@@ -2,6 +2,13 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test golden` writes the expected text anew. A first line `/* online: 0 1 */`
 //! says which CPUs run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say so at once"
+)]
 
 mod common;
 

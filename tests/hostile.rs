@@ -1,5 +1,12 @@
 //! Trees that nobody meant: damaged ones, and random ones made of the words that the plan looks for.
 //! Whatever they say, reading them ends, without a panic, in a plan that keeps its promises.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say so at once"
+)]
 
 mod common;
 
