@@ -1,6 +1,8 @@
 //! What the tests of the plan share: compiling trees, and the text of a plan.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod blob;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
