@@ -127,7 +127,7 @@ fn all() -> Vec<Scenario> {
             "broken-domain",
             vec![
                 "domU2 (d2, /chosen/domU2)",
-                "1 domains, 0 channels",
+                "1 domain, 0 channels",
                 "error[P0401]: domain without a kernel",
                 "--> /chosen/domU1",
                 "warning[P0217]: channel left unbound",

@@ -68,9 +68,11 @@ fn document() -> Result<(), String> {
     )
 }
 
-/// The races between CPUs, every interleaving of them: tests named `loom_*`, in a target directory of their own
+/// The races between CPUs, every interleaving of them: tests whose name
+/// has `loom_` or `races`, in a target directory of their own
 /// because the flag changes what everything is compiled to.
 fn loom() -> Result<(), String> {
-    let arguments = ["test", "--quiet", "--release", "--lib", "--target-dir", "target/loom", "loom_"];
+    let arguments =
+        ["test", "--quiet", "--release", "--lib", "--target-dir", "target/loom", "--", "races", "loom_"];
     image::run(Command::new("cargo").args(arguments).env("RUSTFLAGS", "--cfg loom"))
 }
