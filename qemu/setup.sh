@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what building and testing need and is not there yet: the pinned Rust target, QEMU 9 or newer, dtc.
+# Installs what building and testing need and is not there yet: the pinned Rust target, QEMU 9 or newer, dtc, a
+# C++ compiler for the fuzzer.
 # Quick when everything is there. Needs a package manager (apt) and rustup; says so when one is missing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -23,13 +24,19 @@ need_qemu=0
 [ "$(qemu_major || true)" ] && [ "$(qemu_major)" -ge 9 ] || need_qemu=1
 need_dtc=0
 command -v dtc >/dev/null || need_dtc=1
-[ "$need_qemu$need_dtc" = 00 ] && exit 0
+need_cxx=0
+command -v c++ >/dev/null || need_cxx=1
+[ "$need_qemu$need_dtc$need_cxx" = 000 ] && exit 0
 
 command -v apt-get >/dev/null || die "install QEMU 9 or newer (qemu-system-aarch64) and the device-tree compiler (dtc) yourself: no apt here"
 as_root apt-get update -q >&2
 if [ "$need_dtc" = 1 ]; then
     say "installing the device-tree compiler"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends device-tree-compiler >&2
+fi
+if [ "$need_cxx" = 1 ]; then
+    say "installing a C++ compiler, for the fuzzer"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends g++ libc6-dev >&2
 fi
 if [ "$need_qemu" = 1 ]; then
     . /etc/os-release
@@ -50,4 +57,4 @@ if [ "$need_qemu" = 1 ]; then
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
         ${release:+-t "$release"} qemu-system-arm >&2
 fi
-[ "$(qemu_major)" -ge 9 ] || die "QEMU $(qemu_major) is too old: version 9 or newer is needed"
+[ "$(qemu_major || echo 0)" -ge 9 ] || die "QEMU $(qemu_major) is too old: version 9 or newer is needed"

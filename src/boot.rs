@@ -118,6 +118,7 @@ fn boot(address: u64) -> Result<(), String> {
         machine.cpus.len(),
         frames.free_bytes() / MIB
     );
+    grow_heap(&mut frames);
     let plan = plan::domains(&tree, &machine, &online, &mut diagnostics);
     show(&plan, &diagnostics);
     let (used, total) = HEAP.usage();
@@ -242,6 +243,21 @@ fn map_ram(free: &[PaSpan], stacks: &[PaSpan]) {
         {
             log::warn!("RAM {whole} stays unused: it cannot be mapped ({why:?})");
         }
+    }
+}
+
+/// More heap for the plan of the domains: a tree with everything at its limits takes 2 MiB, and the buddy heap
+/// rounds up.
+fn grow_heap(frames: &mut Frames) {
+    const PAGES: usize = 1024;
+    let Some(start) = frames.allocate(PAGES) else {
+        log::warn!("no 4 MiB of RAM in one piece for the plan: a very large tree may not be planned");
+        return;
+    };
+    // SAFETY: free RAM is mapped as RAM but for what `map_ram` warned of, and then nothing answers.
+    if unsafe { probe::read32(start.get()) }.is_some() {
+        // SAFETY: the frames were free, are mapped, and are nobody else's from here on.
+        unsafe { HEAP.give(start.get() as *mut u8, PAGES * PAGE_SIZE as usize) };
     }
 }
 

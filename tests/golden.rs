@@ -9,13 +9,6 @@
     clippy::indexing_slicing,
     reason = "a test that cannot go on should say so at once"
 )]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may end where it fails"
-)]
 
 mod common;
 

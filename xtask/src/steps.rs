@@ -7,7 +7,7 @@ use crate::{layers, scenarios};
 
 type Step = (&'static str, fn() -> Result<(), String>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("formatting", || cargo(&["fmt", "--check"])),
     ("layers", || layers::check().map(|_| ())),
     ("clippy, host", || cargo(&["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"])),
@@ -35,6 +35,7 @@ const STEPS: [Step; 10] = [
     ("documentation", document),
     ("host tests", || cargo(&["test", "--quiet"])),
     ("loom", loom),
+    ("fuzzing", fuzz),
     ("image", || image::build().map(|line| println!("{line}"))),
     ("QEMU scenarios", || scenarios::test("")),
 ];
@@ -75,4 +76,24 @@ fn loom() -> Result<(), String> {
     let arguments =
         ["test", "--quiet", "--release", "--lib", "--target-dir", "target/loom", "--", "races", "loom_"];
     image::run(Command::new("cargo").args(arguments).env("RUSTFLAGS", "--cfg loom"))
+}
+
+/// Half a minute of random bytes on their way to a plan. libFuzzer's coverage is an LLVM pass, which the pinned
+/// compiler can run (fuzz/README.md).
+fn fuzz() -> Result<(), String> {
+    const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+        -Cllvm-args=-sanitizer-coverage-trace-compares";
+    const HOST: &str = env!("HOST_TARGET");
+    let build = ["build", "--quiet", "--release", "--target", HOST];
+    image::run(Command::new("cargo").args(build).current_dir("fuzz").env("RUSTFLAGS", COVERAGE))?;
+    for directory in ["fuzz/corpus-run", "fuzz/artifacts"] {
+        std::fs::create_dir_all(directory).map_err(|e| format!("{directory}: {e}"))?;
+    }
+    let limits =
+        ["-max_total_time=30", "-timeout=10", "-max_len=65536", "-verbosity=0", "-print_final_stats=1"];
+    let places = ["-artifact_prefix=artifacts/", "corpus-run", "corpus/bytes_to_plan"];
+    let target = format!("target/{HOST}/release/bytes_to_plan");
+    let target = std::env::current_dir().map_err(|e| e.to_string())?.join("fuzz").join(target);
+    image::run(Command::new(target).args(limits).args(places).current_dir("fuzz"))
 }
