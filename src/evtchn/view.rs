@@ -81,7 +81,8 @@ fn address<T>(target: Option<&'static T>) -> *mut T {
     target.map_or(core::ptr::null_mut(), |target| core::ptr::from_ref(target).cast_mut())
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use std::alloc::{Layout, alloc_zeroed, dealloc};

@@ -5,7 +5,7 @@
 //! translation. A structure is read once and in full before it is looked at. **Refuses** what would need a
 //! privileged domain, with the error Xen gives.
 //!
-//! Structures are not Rust structs: [`record::Record`] reads fields at the offsets of the ABI, and the compiler
+//! Structures are not Rust structs: `record::Record` reads fields at the offsets of the ABI, and the compiler
 //! checks each offset against the structure's size.
 //!
 //! Each hypercall has its file; [`dispatch`] is the table of contents. Hypercalls and their numbers:
@@ -28,9 +28,11 @@ mod state;
 mod vcpu;
 pub mod version;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod fake;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
 
 pub use caller::{Caller, Fault, MapError, PlaceError, SpecialPage};
