@@ -1,1 +1,302 @@
+//! All interleavings of senders with what the other side does at the same time.
+//!
+//! Run: `RUSTFLAGS="--cfg loom" cargo test --release --lib --target-dir target/loom loom_`
+//!
+//! The receiving guest follows the protocol that guests follow (Linux: drivers/xen/events/events_base.c and
+//! events_2l.c). Its interrupt is modelled as an *edge*, the weaker of the two ways to deliver upcalls: it
+//! handles events only when [`Attention::upcall`] was called. So each model shows that no upcall is lost either,
+//! even by a caller that never samples the line.
 
+use loom::sync::Arc;
+use loom::thread;
+
+use super::testing::{dom, end};
+use super::word::Word;
+use super::*;
+use crate::addr::{DomainId, Port, VcpuId};
+
+const A: DomainId = dom(1);
+const B: DomainId = dom(2);
+const V0: VcpuId = VcpuId::new(0);
+const P1: Port = Port::new(1);
+const P2: Port = Port::new(2);
+
+/// Two domains, connected by A:1 - B:1 and A:2 - B:2, and the interrupt of B's vCPU 0.
+struct World {
+    events: Events,
+    b: &'static SharedInfo,
+    /// The interrupt is pending.
+    interrupt: Word,
+    /// Ports whose events the guest has handled.
+    handled: Word,
+}
+
+impl Attention for World {
+    fn upcall(&self, domain: DomainId, _: VcpuId) {
+        if domain == B {
+            self.interrupt.swap(1);
+        }
+    }
+    fn wake(&self, _: DomainId, _: VcpuId) {}
+}
+
+fn leak<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
+impl World {
+    fn new() -> Arc<Self> {
+        let (a, b) = (leak(SharedInfo::new()), leak(SharedInfo::new()));
+        let mut builder = Builder::new();
+        builder.add_domain(A, 1, a).unwrap();
+        builder.add_domain(B, 1, b).unwrap();
+        builder.bind_static([end(1, 1), end(2, 1)]).unwrap();
+        builder.bind_static([end(1, 2), end(2, 2)]).unwrap();
+        Arc::new(Self { events: builder.freeze(), b, interrupt: Word::new(0), handled: Word::new(0) })
+    }
+
+    fn send(&self, port: Port) {
+        self.events.send(A, port, self).unwrap();
+    }
+
+    /// What the guest does on an interrupt: its upcall handler, with information at `info`.
+    fn interrupted(&self, info: &VcpuInfo) {
+        if self.interrupt.swap(0) == 0 {
+            return;
+        }
+        loop {
+            info.upcall.put(0);
+            if info.selector.swap(0) & 1 != 0 {
+                let ready = self.b.pending[0].get() & !self.b.mask[0].get();
+                self.b.pending[0].clear(ready);
+                self.handled.set(ready);
+            }
+            if info.upcall.get() == 0 {
+                break;
+            }
+        }
+    }
+
+    /// After all senders are done: the guest takes the interrupts that are left, then must know of `ports`.
+    fn all_arrived(&self, info: &VcpuInfo, ports: u64) {
+        self.interrupted(info);
+        assert_eq!(self.handled.get() & ports, ports, "an event was lost");
+        assert_eq!(info.upcall.get(), 0, "an upcall is asserted without an interrupt");
+    }
+}
+
+#[test]
+fn loom_two_senders_and_a_receiver_lose_nothing() {
+    loom::model(|| {
+        let world = World::new();
+        let senders = [P1, P2].map(|port| {
+            let world = world.clone();
+            thread::spawn(move || world.send(port))
+        });
+        world.interrupted(&world.b.vcpu_info);
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        world.all_arrived(&world.b.vcpu_info, 0b110);
+    });
+}
+
+#[test]
+fn loom_two_senders_on_one_port_leave_one_event() {
+    loom::model(|| {
+        let world = World::new();
+        let senders = [P1, P1].map(|port| {
+            let world = world.clone();
+            thread::spawn(move || world.send(port))
+        });
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        world.all_arrived(&world.b.vcpu_info, 0b10);
+    });
+}
+
+/// The guest of Linux unmasks in its own memory first and asks the hypervisor only if something is pending.
+#[test]
+fn loom_an_event_sent_while_the_guest_unmasks_is_not_lost() {
+    loom::model(|| {
+        let world = World::new();
+        world.b.mask[0].set(0b10);
+        let sender = {
+            let world = world.clone();
+            thread::spawn(move || world.send(P1))
+        };
+        world.b.mask[0].clear(0b10);
+        if world.b.pending[0].get() & 0b10 != 0 {
+            world.b.mask[0].set(0b10);
+            world.events.unmask(B, P1, &*world).unwrap();
+        }
+        sender.join().unwrap();
+        world.all_arrived(&world.b.vcpu_info, 0b10);
+    });
+}
+
+#[test]
+fn loom_an_event_sent_during_an_unmask_is_not_lost() {
+    loom::model(|| {
+        let world = World::new();
+        world.b.mask[0].set(0b110);
+        let sender = {
+            let world = world.clone();
+            thread::spawn(move || {
+                world.send(P1);
+                world.send(P2);
+            })
+        };
+        world.events.unmask(B, P1, &*world).unwrap();
+        world.events.unmask(B, P2, &*world).unwrap();
+        sender.join().unwrap();
+        world.all_arrived(&world.b.vcpu_info, 0b110);
+    });
+}
+
+/// The guest closes its static port while the peer sends: that event may be discarded, the next one may not.
+#[test]
+fn loom_a_send_after_a_close_arrives() {
+    loom::model(|| {
+        let world = World::new();
+        let sender = {
+            let world = world.clone();
+            thread::spawn(move || world.send(P1))
+        };
+        world.events.close(B, P1).unwrap();
+        sender.join().unwrap();
+        world.send(P1);
+        world.all_arrived(&world.b.vcpu_info, 0b10);
+    });
+}
+
+/// A sender that is overtaken by close and by the next allocation of the same port may leave an event there, but
+/// one that is announced: the guest finds it, and no later event is swallowed.
+#[test]
+fn loom_a_late_sender_does_not_swallow_events_of_a_port_used_again() {
+    loom::model(|| {
+        let world = World::new();
+        let ipi = world.events.bind_ipi(B, 0).unwrap();
+        let sender = {
+            let world = world.clone();
+            thread::spawn(move || {
+                let _ = world.events.send(B, ipi, &*world);
+            })
+        };
+        world.events.close(B, ipi).unwrap();
+        assert_eq!(world.events.bind_ipi(B, 0), Ok(ipi));
+        world.events.send(B, ipi, &*world).unwrap();
+        sender.join().unwrap();
+        world.all_arrived(&world.b.vcpu_info, 1 << ipi.get());
+    });
+}
+
+#[test]
+fn loom_an_event_sent_while_vcpu_information_moves_is_found_at_the_new_place() {
+    loom::model(|| {
+        let world = World::new();
+        let place = leak(VcpuInfo::new());
+        let sender = {
+            let world = world.clone();
+            thread::spawn(move || {
+                world.send(P1);
+                world.send(P2);
+            })
+        };
+        world.events.register_vcpu_info(B, V0, place, &*world).unwrap();
+        world.interrupted(place);
+        sender.join().unwrap();
+        world.all_arrived(place, 0b110);
+    });
+}
+
+/// Moves the port to vCPU 1 as Linux does: mask, bind, unmask, and look. Each vCPU ignores ports of the other.
+#[test]
+fn loom_an_event_sent_while_its_port_moves_is_told_to_the_new_vcpu() {
+    loom::model(|| {
+        let (a, b) = (leak(SharedInfo::new()), leak(SharedInfo::new()));
+        let mut builder = Builder::new();
+        builder.add_domain(A, 1, a).unwrap();
+        builder.add_domain(B, 2, b).unwrap();
+        builder.bind_static([end(1, 1), end(2, 1)]).unwrap();
+        let world =
+            Arc::new(World { events: builder.freeze(), b, interrupt: Word::new(0), handled: Word::new(0) });
+        let place = leak(VcpuInfo::new());
+        world.events.register_vcpu_info(B, VcpuId::new(1), place, &*world).unwrap();
+        place.selector.put(0);
+        place.upcall.put(0);
+        let sender = {
+            let world = world.clone();
+            thread::spawn(move || world.send(P1))
+        };
+        b.mask[0].set(0b10);
+        world.events.bind_vcpu(B, P1, 1).unwrap();
+        b.mask[0].clear(0b10);
+        if b.pending[0].get() & 0b10 != 0 {
+            b.mask[0].set(0b10);
+            world.events.unmask(B, P1, &*world).unwrap();
+        }
+        sender.join().unwrap();
+        assert_eq!(place.upcall.get(), 1, "the new vCPU was not told");
+        assert_eq!(place.selector.get(), 1);
+    });
+}
+
+#[test]
+fn loom_an_event_sent_while_a_vcpu_starts_to_poll_wakes_it_or_is_seen() {
+    loom::model(|| {
+        let world = World::new();
+        world.b.mask[0].set(0b10);
+        let sender = {
+            let world = world.clone();
+            thread::spawn(move || world.send(P1))
+        };
+        let poll = world.events.poll(B, V0, [1].into_iter()).unwrap();
+        sender.join().unwrap();
+        assert!(poll == Poll::Ready || !world.events.is_polling(B, V0), "the wake-up was lost");
+    });
+}
+
+/// Two events and one poller: whichever sender turns the pollers' flag off, the poller is woken.
+#[test]
+fn loom_two_senders_wake_a_poller() {
+    loom::model(|| {
+        let world = World::new();
+        world.b.mask[0].set(0b110);
+        let senders = [P1, P2].map(|port| {
+            let world = world.clone();
+            thread::spawn(move || world.send(port))
+        });
+        let poll = world.events.poll(B, V0, [1].into_iter()).unwrap();
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        assert!(poll == Poll::Ready || !world.events.is_polling(B, V0), "the wake-up was lost");
+    });
+}
+
+/// A peer sends while the domain is made ready for its next life: if the event is still there afterwards, the
+/// next life is told.
+#[test]
+fn loom_an_event_that_survives_a_rearm_is_announced() {
+    loom::model(|| {
+        let world = World::new();
+        world.b.mask[0].set(0b10);
+        let old = leak(VcpuInfo::new());
+        world.events.register_vcpu_info(B, V0, old, &*world).unwrap();
+        let sender = {
+            let world = world.clone();
+            thread::spawn(move || world.send(P1))
+        };
+        world.events.rearm(B).unwrap();
+        sender.join().unwrap();
+        let info = &world.b.vcpu_info;
+        assert_eq!(world.b.mask[0].get(), 0);
+        if world.b.pending[0].get() & 0b10 != 0 {
+            assert_eq!((info.selector.get() & 1, info.upcall.get()), (1, 1), "the event is there, untold");
+        }
+        world.events.send(A, P1, &*world).unwrap();
+        assert_eq!((info.selector.get() & 1, info.upcall.get()), (1, 1));
+    });
+}

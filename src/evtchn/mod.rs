@@ -53,13 +53,17 @@ mod vcpu;
 mod view;
 pub mod word;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(any(loom, miri)))]
 mod bind_tests;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod deliver_tests;
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 mod loom_tests;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(any(loom, miri)))]
 mod model_tests;
 #[cfg(test)]
 pub(crate) mod testing;

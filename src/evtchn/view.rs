@@ -81,8 +81,8 @@ fn address<T>(target: Option<&'static T>) -> *mut T {
     target.map_or(core::ptr::null_mut(), |target| core::ptr::from_ref(target).cast_mut())
 }
 
-#[cfg(all(test, not(loom)))]
-#[allow(clippy::unwrap_used, reason = "a test may end where it fails")]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use std::alloc::{Layout, alloc_zeroed, dealloc};

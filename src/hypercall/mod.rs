@@ -28,9 +28,11 @@ mod state;
 mod vcpu;
 pub mod version;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod fake;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
 
 pub use caller::{Caller, Fault, MapError, PlaceError, SpecialPage};
