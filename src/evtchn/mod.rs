@@ -63,9 +63,6 @@ mod deliver_tests;
 #[cfg(loom)]
 mod loom_tests;
 #[cfg(test)]
-#[cfg(not(any(loom, miri)))]
-mod model_tests;
-#[cfg(test)]
 pub(crate) mod testing;
 
 pub use bind::{Refusal, Status};

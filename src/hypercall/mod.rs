@@ -28,13 +28,6 @@ mod state;
 mod vcpu;
 pub mod version;
 
-#[cfg(test)]
-#[cfg(not(loom))]
-mod fake;
-#[cfg(test)]
-#[cfg(not(loom))]
-mod tests;
-
 pub use caller::{Caller, Fault, MapError, PlaceError, SpecialPage};
 pub use errno::Errno;
 pub use state::{CallState, ShutdownReason};
