@@ -28,5 +28,6 @@ pub mod hypercall;
 pub mod mm;
 pub mod plan;
 pub mod sched;
+pub mod sync;
 pub mod vdev;
 pub mod vgic;

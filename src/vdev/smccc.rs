@@ -1,0 +1,117 @@
+//! Calls to firmware: what HVC #0 and SMC #0 mean to a guest.
+//!
+//! Arm DEN 0028 (SMC Calling Convention). Besides PSCI there is the version of the convention, no architectural
+//! workaround, and the identification of a Xen hypervisor, since it is Xen's ABI that guests find here. Every
+//! other function answers -1.
+
+use super::power::Power;
+use super::psci::{self, code};
+use crate::addr::VcpuId;
+
+/// SMCCC_VERSION.
+pub const VERSION_FUNCTION: u32 = 0x8000_0000;
+/// SMCCC_ARCH_FEATURES.
+const ARCH_FEATURES: u32 = 0x8000_0001;
+/// Call count, UID and revision of the vendor specific hypervisor service.
+const HYPERVISOR_COUNT: u32 = 0x8600_ff00;
+const HYPERVISOR_UID: u32 = 0x8600_ff01;
+const HYPERVISOR_REVISION: u32 = 0x8600_ff03;
+
+/// SMCCC 1.2.
+const VERSION: i64 = 0x1_0002;
+/// Functions of the hypervisor service, all of them listed above.
+const COUNT: i64 = 3;
+/// a71812dc-c698-4369-9acf-79d18ddee667, four bytes a register, the first byte lowest (DEN 0028, "UID").
+const UID: [u64; 4] = [0xdc12_18a7, 0x6943_98c6, 0xd179_cf9a, 0x67e6_de8d];
+/// Revision 0.1.
+const REVISION: [u64; 2] = [0, 1];
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Return this in x0; the other registers keep their values.
+    Return(i64),
+    /// Return these in x0 and x1.
+    Two([u64; 2]),
+    /// Return these in x0 to x3.
+    Four([u64; 4]),
+    /// A PSCI call with an effect.
+    Psci(psci::Outcome),
+    /// Not a call to firmware (the immediate is not 0): the guest takes an undefined instruction.
+    Undefined,
+}
+
+/// Answers HVC or SMC `#immediate` with `registers` x0-x3, for a domain whose vCPUs have the switches that
+/// `power` finds. (HVC #0xEA1, the hypercall of the Xen ABI, does not come here.)
+#[must_use]
+pub fn answer<'a>(
+    immediate: u16,
+    registers: [u64; 4],
+    power: impl Fn(VcpuId) -> Option<&'a Power>,
+) -> Outcome {
+    if immediate != 0 {
+        return Outcome::Undefined;
+    }
+    let [function, first, second, third] = registers;
+    match function as u32 {
+        VERSION_FUNCTION => Outcome::Return(VERSION),
+        ARCH_FEATURES => Outcome::Return(code::NOT_SUPPORTED),
+        HYPERVISOR_COUNT => Outcome::Return(COUNT),
+        HYPERVISOR_UID => Outcome::Four(UID),
+        HYPERVISOR_REVISION => Outcome::Two(REVISION),
+        function => match psci::Call::decode(function, [first, second, third]).map(|call| call.answer(power))
+        {
+            Some(psci::Outcome::Return(value)) => Outcome::Return(value),
+            Some(effect) => Outcome::Psci(effect),
+            None => Outcome::Return(code::NOT_SUPPORTED),
+        },
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    fn call(function: u64) -> Outcome {
+        answer(0, [function, 0, 0, 0], |_| None)
+    }
+
+    #[test]
+    fn a_guest_finds_smccc_1_2_psci_1_1_and_xen() {
+        assert_eq!(call(0x8000_0000), Outcome::Return(0x1_0002));
+        assert_eq!(call(0x8400_0000), Outcome::Return(0x1_0001));
+        assert_eq!(call(0x8600_ff00), Outcome::Return(3));
+        assert_eq!(call(0x8600_ff03), Outcome::Two([0, 1]));
+        let Outcome::Four(words) = call(0x8600_ff01) else { panic!() };
+        let bytes: Vec<String> = words
+            .iter()
+            .flat_map(|word| (*word as u32).to_le_bytes())
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(bytes.concat(), "a71812dcc69843699acf79d18ddee667");
+    }
+
+    #[test]
+    fn unknown_functions_answer_minus_one() {
+        for function in [0, 3, 0x8000_0001, 0x8000_8000, 0x8400_000e, 0x8400_0012, 0xc400_0002, 0x8600_ff02] {
+            assert_eq!(call(function), Outcome::Return(-1), "{function:#x}");
+        }
+    }
+
+    #[test]
+    fn only_the_lower_half_of_x0_names_the_function() {
+        assert_eq!(call(0xffff_ffff_8000_0000), Outcome::Return(0x1_0002));
+    }
+
+    #[test]
+    fn another_immediate_is_undefined() {
+        assert_eq!(answer(1, [0x8400_0000, 0, 0, 0], |_| None), Outcome::Undefined);
+    }
+
+    #[test]
+    fn effects_are_handed_to_the_caller() {
+        let off = psci::Outcome::Shutdown(crate::hypercall::ShutdownReason::PowerOff);
+        assert_eq!(call(0x8400_0008), Outcome::Psci(off));
+    }
+}
