@@ -8,3 +8,4 @@ pub mod guest_dtb;
 pub mod image;
 pub mod layout;
 pub mod map;
+pub mod ram;

@@ -59,7 +59,7 @@ extern "C" fn hypervisor_fault(frame: &TrapFrame, vector: usize, sp: u64) -> ! {
     let what = VECTORS.get(vector).copied().unwrap_or("exception from a lower level");
     let _ = writeln!(
         out,
-        "\nportunus: fault in the hypervisor, CPU {:#x}: {what}",
+        "\n(portunus) fault in the hypervisor, CPU {:#x}: {what}",
         MPIDR_EL1::read() & 0xff_00ff_ffff
     );
     let _ = write!(out, "  ESR_EL2 {esr:#x}: {}", class(esr));
@@ -80,7 +80,7 @@ extern "C" fn hypervisor_fault(frame: &TrapFrame, vector: usize, sp: u64) -> ! {
     }
     let _ = writeln!(out);
     backtrace(&mut out, frame.x.get(29).copied().unwrap_or(0), base);
-    let _ = writeln!(out, "portunus: this CPU stops here");
+    let _ = writeln!(out, "(portunus) this CPU stops here");
     park()
 }
 
