@@ -122,9 +122,25 @@ hypervisor_sync:
 
 hypervisor_trap:
     msr     tpidr_el0, x1
+    // One report at a time, on one stack: whoever comes second parks. (With the MMU off there is one CPU only, and
+    // exclusive accesses need not work: Arm ARM B2.9.)
+    mrs     x1, sctlr_el2
+    tbz     x1, #0, 10f
+    msr     tpidrro_el0, x0
+    msr     elr_el1, x2
+    adrp    x0, REPORTING
+    add     x0, x0, :lo12:REPORTING
+9:  ldaxr   w1, [x0]
+    cbnz    w1, park
+    mov     w1, #1
+    stlxr   w2, w1, [x0]
+    cbnz    w2, 9b
+    mrs     x2, elr_el1
+    mrs     x0, tpidrro_el0
+10:
     mov     x1, sp                      // where the stack was
     msr     tpidrro_el0, x1
-    adrp    x1, __report_stack_top      // shared by all CPUs: the reporter stops the others first
+    adrp    x1, __report_stack_top      // shared by all CPUs: see above
     add     x1, x1, :lo12:__report_stack_top
     mov     sp, x1
     mrs     x1, tpidr_el0

@@ -18,10 +18,10 @@ use portunus::plan::{self, Diagnostics, Machine, Plan, Severity, Table, UartKind
 use crate::arch::aarch64::gicv3::Redistributor;
 use crate::arch::aarch64::psci::Firmware;
 use crate::arch::aarch64::sysreg::{CNTFRQ_EL0, ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1};
-use crate::arch::aarch64::{gic, ids, map, park, percpu, probe, secondary};
+use crate::arch::aarch64::{gic, ids, map, park, percpu, probe, report, secondary};
+use crate::build;
 use crate::platform::console;
 use crate::run::{self, Pcpu};
-use crate::build;
 
 /// What the tree and the plan may take on the heap.
 const HEAP_SIZE: usize = 256 * 1024;
@@ -132,7 +132,12 @@ fn boot(address: u64) -> Result<(), String> {
     let domains = world.domains.iter().flatten().count();
     let (used, total) = HEAP.usage();
     HEAP.seal();
-    log::info!("heap: {} of {} KiB used, sealed; {} MiB of RAM free", used / 1024, total / 1024, frames.free_bytes() / MIB);
+    log::info!(
+        "heap: {} of {} KiB used, sealed; {} MiB of RAM free",
+        used / 1024,
+        total / 1024,
+        frames.free_bytes() / MIB
+    );
     // Not to be dropped: freeing takes time, and nobody needs the memory any more.
     core::mem::forget((plan, diagnostics, machine));
     if domains == 0 {
@@ -327,12 +332,18 @@ fn start_cpus(
     if running.iter().any(|pcpu| pcpu.affinity == boot) {
         Ok(running)
     } else {
-        Err(format!("no node under /cpus describes the boot CPU ({boot}): its `reg` would be {:#x}", boot.get()))
+        Err(format!(
+            "no node under /cpus describes the boot CPU ({boot}): its `reg` would be {:#x}",
+            boot.get()
+        ))
     }
 }
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    if percpu::is_known() {
+        report::stop_others();
+    }
     let _ = writeln!(console::emergency(), "(portunus) broken invariant: {info}");
     park()
 }

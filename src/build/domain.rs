@@ -43,8 +43,10 @@ pub struct Built {
 /// A sentence about what is wrong with an image, or missing.
 pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, String> {
     let layout = lay_out(planned)?;
-    let extents = ram::provide(&layout.banks, |pages| site.frames.allocate(pages))
-        .map_err(|Shortage(bytes)| format!("{} KiB of its RAM are missing: not enough is free", bytes / 1024))?;
+    let extents =
+        ram::provide(&layout.banks, |pages| site.frames.allocate(pages)).map_err(|Shortage(bytes)| {
+            format!("{} KiB of its RAM are missing: not enough is free", bytes / 1024)
+        })?;
     for extent in &extents {
         let span = PaSpan::new(extent.to, extent.span.size()).ok_or("its RAM wraps")?;
         // SAFETY: allocated for this domain just now; EL2 maps all free RAM.
@@ -52,7 +54,7 @@ pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, String>
     }
     fill(site, planned, &layout, &extents)?;
     let no_devices = || String::from("no memory is left for its devices");
-    let memory = memory(site, &layout, extents)?;
+    let memory = memory(site, &layout, &extents)?;
     Ok(Built {
         memory,
         vgic: Vgic::new(planned.vcpus.len(), planned.spis, &[map::TIMER_VIRTUAL, map::TIMER_PHYSICAL])
@@ -135,13 +137,13 @@ fn fill(site: &Site<'_>, planned: &DomainPlan, layout: &Layout, extents: &[Exten
 }
 
 /// Stage 2 and the pages that the domain may place in it.
-fn memory(site: &mut Site<'_>, layout: &Layout, extents: Vec<Extent>) -> Result<GuestMemory, String> {
+fn memory(site: &mut Site<'_>, layout: &Layout, extents: &[Extent]) -> Result<GuestMemory, String> {
     let geometry = site.geometry;
     let frames = &mut *site.frames;
     let short = || String::from("no memory is left for its tables");
     let root = zeroed(frames, geometry.root_pages()).ok_or_else(short)?;
     let stage2 = Stage2::new(root, &geometry);
-    for Extent { span, to } in &extents {
+    for Extent { span, to } in extents {
         let mut tables = Tables(|| zeroed(frames, 1));
         stage2
             .map(&mut tables, *span, *to, Access::Ram)
@@ -156,7 +158,7 @@ fn memory(site: &mut Site<'_>, layout: &Layout, extents: Vec<Extent>) -> Result<
         tables.push(zeroed(frames, 1).ok_or_else(short)?);
     }
     let banks: Vec<IpaSpan> = layout.banks.clone();
-    Ok(GuestMemory::new(banks, extents, stage2, geometry.ipa_bits(), Pages { special, tables }))
+    Ok(GuestMemory::new(banks, stage2, geometry.ipa_bits(), Pages { special, tables }))
 }
 
 /// A run of `pages` zeroed pages.

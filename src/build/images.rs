@@ -21,13 +21,14 @@ use crate::run::GuestMemory;
 /// A sentence, if the tables do not suffice.
 pub fn map_modules(machine: &Machine) -> Result<(), String> {
     let whole = |spans: &[PaSpan]| -> Vec<PaSpan> {
-        let pages = spans.iter().filter_map(|span| {
-            PaSpan::from_bounds(span.start().page(), span.end().align_up(PAGE_SIZE)?)
-        });
+        let pages = spans
+            .iter()
+            .filter_map(|span| PaSpan::from_bounds(span.start().page(), span.end().align_up(PAGE_SIZE)?));
         spans::merged(pages.collect())
     };
     for span in spans::without(&whole(&machine.modules), &whole(&machine.reserved)) {
-        map::add(span, Kind::Ram).map_err(|why| format!("the modules at {span} cannot be mapped: {why:?}"))?;
+        map::add(span, Kind::Ram)
+            .map_err(|why| format!("the modules at {span} cannot be mapped: {why:?}"))?;
     }
     Ok(())
 }

@@ -63,8 +63,10 @@ pub fn world(
     let mut site = Site { plan, frames, geometry, console };
     let started = timer::now();
     let slice = u64::from(timer::frequency()) / 100;
-    let mut benches: Vec<Bench> =
-        pcpus.iter().map(|pcpu| Bench { pcpu, scheduler: Scheduler::new(slice), vcpus: Vec::new() }).collect();
+    let mut benches: Vec<Bench> = pcpus
+        .iter()
+        .map(|pcpu| Bench { pcpu, scheduler: Scheduler::new(slice), vcpus: Vec::new() })
+        .collect();
 
     let mut domains = Vec::new();
     let mut events = Builder::new();
@@ -138,7 +140,12 @@ fn homes(planned: &DomainPlan, benches: &mut [Bench], now: u64) -> Result<Vec<Ho
         let bench = bench(benches, vcpu.home)?;
         Some(Home { pcpu: bench.pcpu, slot: bench.scheduler.add(now)? })
     };
-    planned.vcpus.iter().map(place).collect::<Option<_>>().ok_or_else(|| String::from("the CPU of a vCPU is off"))
+    planned
+        .vcpus
+        .iter()
+        .map(place)
+        .collect::<Option<_>>()
+        .ok_or_else(|| String::from("the CPU of a vCPU is off"))
 }
 
 fn bench(benches: &mut [Bench], cpu: CpuId) -> Option<&mut Bench> {

@@ -40,7 +40,8 @@ pub fn provide(
             let left = bank.end().get() - at.get();
             let size = run(at, left, largest);
             let found = usize::try_from(size >> PAGE_SHIFT).ok().and_then(&mut allocate);
-            let piece = found.and_then(|to| Some((Extent { span: IpaSpan::new(at, size)?, to }, at.checked_add(size)?)));
+            let piece = found
+                .and_then(|to| Some((Extent { span: IpaSpan::new(at, size)?, to }, at.checked_add(size)?)));
             match piece {
                 Some((extent, next)) => {
                     extents.push(extent);

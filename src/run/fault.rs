@@ -108,7 +108,11 @@ impl Here<'_> {
         })
     }
 
-    fn interrupt_controller(&mut self, register: v3::Register, access: MmioAccess) -> Result<Access, Refused> {
+    fn interrupt_controller(
+        &mut self,
+        register: v3::Register,
+        access: MmioAccess,
+    ) -> Result<Access, Refused> {
         let pcpu = self.pcpu;
         let (vcpu, interface) = self.local.current_and_interface().ok_or(Refused)?;
         let domain = vcpu.domain;

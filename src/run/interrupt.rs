@@ -7,7 +7,8 @@ use portunus::domain::map;
 use super::Here;
 use super::pcpu::{DOORBELL, Pcpu};
 use super::world::World;
-use crate::arch::aarch64::{gicv3, timer};
+use crate::arch::aarch64::report::STOP;
+use crate::arch::aarch64::{gicv3, park, timer};
 use crate::platform::console;
 
 /// The SGI by which a pCPU reminds itself that the console is not done.
@@ -16,7 +17,7 @@ const CONSOLE_AGAIN: IntId = IntId::new(1);
 /// Lets the interrupts in that a pCPU takes for itself and for its guests.
 pub fn enable(pcpu: &Pcpu, world: &World) {
     let timer = &world.timer;
-    let wanted = [DOORBELL, CONSOLE_AGAIN, timer.hyp, timer.virt, timer.phys, world.maintenance];
+    let wanted = [DOORBELL, CONSOLE_AGAIN, STOP, timer.hyp, timer.virt, timer.phys, world.maintenance];
     pcpu.redistributor.enable(wanted.iter().fold(0, |mask, intid| mask | 1 << (intid.get() % 32)));
 }
 
@@ -37,6 +38,8 @@ impl Here<'_> {
             self.keys();
         } else if intid == CONSOLE_AGAIN {
             pump(self.pcpu);
+        } else if intid == STOP {
+            park();
         }
         gicv3::drop_priority(intid);
         gicv3::deactivate(intid);
@@ -103,7 +106,9 @@ impl Keyboard for Keys {
                     log::info!("{key}  {what}");
                 }
             }
-            None => log::info!("no such command: h lists them, the switch key typed three times reaches a domain"),
+            None => {
+                log::info!("no such command: h lists them, the switch key typed three times reaches a domain")
+            }
         }
     }
 }

@@ -23,7 +23,6 @@ pub const TABLE_PAGES: usize = 2 * (1 + GRANT_FRAMES) + 6;
 
 /// The memory of one domain.
 pub struct GuestMemory {
-    extents: Vec<Extent>,
     banks: Vec<IpaSpan>,
     stage2: Stage2,
     ipa_bits: u32,
@@ -47,11 +46,11 @@ pub struct Pages {
 }
 
 impl GuestMemory {
-    /// Memory of `banks`, which lies in `extents` and is mapped in `stage2`.
+    /// Memory of `banks`, mapped in `stage2`.
     #[must_use]
-    pub fn new(banks: Vec<IpaSpan>, extents: Vec<Extent>, stage2: Stage2, ipa_bits: u32, pages: Pages) -> Self {
+    pub fn new(banks: Vec<IpaSpan>, stage2: Stage2, ipa_bits: u32, pages: Pages) -> Self {
         let book = Mutex::new(Book { pool: pages.tables, places: [None; 1 + GRANT_FRAMES] });
-        Self { extents, banks, stage2, ipa_bits, special: pages.special, book }
+        Self { banks, stage2, ipa_bits, special: pages.special, book }
     }
 
     /// Its RAM, as the guest sees it.

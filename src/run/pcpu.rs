@@ -189,14 +189,6 @@ impl Vcpu {
     /// A vCPU that is off.
     #[must_use]
     pub fn new(domain: &'static Domain, id: VcpuId, registers: Registers) -> Self {
-        Self {
-            domain,
-            id,
-            bank: LrBank::new(id),
-            registers,
-            blocked: false,
-            polling: false,
-            retired: false,
-        }
+        Self { domain, id, bank: LrBank::new(id), registers, blocked: false, polling: false, retired: false }
     }
 }

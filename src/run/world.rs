@@ -156,9 +156,7 @@ impl Domain {
 
     /// Stops the domain, once: the first reason counts. Whether this was it.
     pub fn stop(&self, reason: ShutdownReason) -> bool {
-        self.state
-            .compare_exchange(RUNNING, reason.raw().into(), Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.state.compare_exchange(RUNNING, reason.raw().into(), Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Why it stopped, if it has.

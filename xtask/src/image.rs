@@ -33,8 +33,7 @@ pub fn build() -> Result<String, String> {
 /// The flat Image in the ELF file at `path`.
 pub fn read(path: &str) -> Result<Vec<u8>, String> {
     let elf = fs::read(path).map_err(|e| format!("{path}: {e}"))?;
-    let image =
-        flatten(&elf).ok_or_else(|| format!("{path}: not a 64-bit little-endian ELF file"))?;
+    let image = flatten(&elf).ok_or_else(|| format!("{path}: not a 64-bit little-endian ELF file"))?;
     if image.get(56..60) != Some(b"ARM\x64") {
         return Err(format!("{path}: no arm64 Image header at its start"));
     }

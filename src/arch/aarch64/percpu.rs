@@ -12,6 +12,13 @@ pub fn adopt(pcpu: &'static Pcpu) {
     unsafe { asm!("isb", options(nostack, preserves_flags)) };
 }
 
+/// Whether this CPU has adopted a block. Before that the register is UNKNOWN out of reset, so boot/head.S and
+/// boot/secondary.S clear it.
+#[must_use]
+pub fn is_known() -> bool {
+    TPIDR_EL2::read() != 0
+}
+
 /// The block of the executing CPU.
 #[inline(always)]
 #[must_use]

@@ -168,8 +168,8 @@ fn clean<T>(start: *const T, size: usize) {
 /// First Rust code of a secondary CPU, called by boot/secondary.S on its own stack, MMU on.
 #[unsafe(no_mangle)]
 extern "C" fn secondary_main(percpu: &'static Pcpu) -> ! {
-    percpu::adopt(percpu);
     gicv3::init_cpu();
+    percpu::adopt(percpu);
     if !percpu.redistributor.init() {
         log::warn!("CPU {} ({}): its redistributor does not wake", percpu.cpu, percpu.affinity);
     }

@@ -85,8 +85,7 @@ impl Timers {
     #[must_use]
     pub fn next_of_loaded(offset: u64) -> Option<u64> {
         let armed = |control: u64| control & (ENABLE | IMASK) == ENABLE;
-        let virtual_one =
-            armed(CNTV_CTL_EL0::read()).then(|| CNTV_CVAL_EL0::read().wrapping_add(offset));
+        let virtual_one = armed(CNTV_CTL_EL0::read()).then(|| CNTV_CVAL_EL0::read().wrapping_add(offset));
         let physical_one = armed(CNTP_CTL_EL0::read()).then(CNTP_CVAL_EL0::read);
         virtual_one.into_iter().chain(physical_one).min()
     }

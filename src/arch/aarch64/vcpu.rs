@@ -8,8 +8,8 @@ use portunus::mm::stage2;
 use super::el1::{El1, stop_walks};
 use super::fp::FpRegisters;
 use super::gicv3::VirtualCpu;
-use super::start::TrapFrame;
 use super::stage2::forget_local;
+use super::start::TrapFrame;
 use super::sysreg::{ELR_EL2, MIDR_EL1, SPSR_EL2, VMPIDR_EL2, VPIDR_EL2, VTTBR_EL2};
 use super::timer::Timers;
 

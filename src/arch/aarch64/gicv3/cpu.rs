@@ -67,6 +67,16 @@ pub fn send_sgi(sgi: IntId, target: Affinity) {
     synchronise();
 }
 
+/// Sends SGI `sgi` to all CPUs but this one.
+pub fn send_sgi_to_others(sgi: IntId) {
+    /// Interrupt routing mode: all but the sender.
+    const ALL_BUT_SELF: u64 = 1 << 40;
+    // SAFETY: a barrier, as in `send_sgi`.
+    unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
+    ICC_SGI1R_EL1::write(ALL_BUT_SELF | u64::from(sgi.get() & 0xf) << 24);
+    synchronise();
+}
+
 fn synchronise() {
     // SAFETY: a context synchronisation; changes nothing.
     unsafe { asm!("isb", options(nostack, preserves_flags)) };
