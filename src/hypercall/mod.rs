@@ -25,6 +25,12 @@ mod multicall;
 mod record;
 mod sched;
 mod state;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod testing;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
 mod vcpu;
 pub mod version;
 
@@ -162,6 +168,12 @@ fn any_domain(caller: &impl Caller, raw: u16) -> Result<DomainId, Errno> {
 /// `ESRCH` if it names no domain, `EPERM` if it names another.
 fn own_domain(caller: &impl Caller, raw: u16) -> Result<(), Errno> {
     if any_domain(caller, raw)? == caller.domain() { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// Why something about *another* domain is refused, whoever it is: only what is said differs. "The calling
+/// domain" names no other domain; the caller's own *number* is a number like any other here.
+fn refuse_remote(caller: &impl Caller, raw: u16) -> Errno {
+    if raw == DOMID_SELF { Errno::ESRCH } else { any_domain(caller, raw).err().unwrap_or(Errno::EPERM) }
 }
 
 /// The address `bytes` after `base`.
