@@ -147,9 +147,9 @@ fn bring_up(machine: &Machine) {
 /// Every vCPU interrupts every vCPU, itself too, with every SGI but the one that brings orders.
 fn sgis(count: usize) {
     for from in 0..count {
-        for to in 0..count {
+        for (to, desk) in DESKS.iter().enumerate().take(count) {
             for sgi in 0..ORDER {
-                let taken = &DESKS[to].taken[sgi as usize];
+                let taken = &desk.taken[sgi as usize];
                 let before = taken.load(Ordering::SeqCst);
                 tell(from, SEND_SGI, [to as u32, sgi]);
                 expect(|| taken.load(Ordering::SeqCst) > before, "SGI", from, to);
@@ -202,8 +202,8 @@ fn rebound_port(count: usize) {
 }
 
 fn timers(count: usize) {
-    for number in 0..count {
-        let taken = &DESKS[number].taken[timer::INTID as usize];
+    for (number, desk) in DESKS.iter().enumerate().take(count) {
+        let taken = &desk.taken[timer::INTID as usize];
         let before = taken.load(Ordering::SeqCst);
         tell(number, START_TIMER, [0; 2]);
         expect(|| taken.load(Ordering::SeqCst) > before, "timer interrupt", number, number);
