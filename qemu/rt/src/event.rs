@@ -15,8 +15,10 @@ pub const UPCALL: u32 = 31;
 pub const PORTS: usize = 4096;
 const WORDS: usize = PORTS / 64;
 
+const BIND_INTERDOMAIN: u64 = 0;
 const CLOSE: u64 = 3;
 const SEND: u64 = 4;
+const ALLOC_UNBOUND: u64 = 6;
 const BIND_IPI: u64 = 7;
 const BIND_VCPU: u64 = 8;
 const UNMASK: u64 = 9;
@@ -101,8 +103,15 @@ pub fn init() {
 }
 
 /// Gives this vCPU a `vcpu_info` in RAM, and lets its upcall in. Needed on every vCPU but the first; allowed there.
+/// A vCPU that was off before has one already: then what came meanwhile is taken now, because the hypervisor need not
+/// ring again for a flag that it finds set.
 pub fn register_vcpu_info() {
     let number = cpu::number();
+    if REGISTERED[number].load(Ordering::SeqCst) {
+        gic::enable(UPCALL);
+        cpu::without_irqs(upcall);
+        return;
+    }
     let place = INFO[number].0.get() as usize;
     let (low, high) = hypercall::halves((place / 4096) as u64);
     // mfn@0(8) offset@8(4) rsvd@12(4)
@@ -132,6 +141,26 @@ pub fn send(port: u32) -> i64 {
 /// Frees a port.
 pub fn close(port: u32) -> i64 {
     port_op(CLOSE, port)
+}
+
+/// Makes two ports of this domain that are each other's ends.
+///
+/// # Errors
+/// The hypervisor's error number, negative.
+pub fn loopback() -> Result<(u32, u32), i64> {
+    let own = u32::from(hypercall::DOMID_SELF);
+    // dom@0(2) remote_dom@2(2) -> port@4(4)
+    let mut offer = [own | own << 16, 0];
+    // remote_dom@0(2) remote_port@4(4) -> local_port@8(4)
+    let mut bind = [own, 0, 0];
+    match hypercall::with(hypercall::EVENT_CHANNEL_OP, ALLOC_UNBOUND, &mut offer) {
+        0 => bind[1] = offer[1],
+        error => return Err(error),
+    }
+    match hypercall::with(hypercall::EVENT_CHANNEL_OP, BIND_INTERDOMAIN, &mut bind) {
+        0 => Ok((bind[1], bind[2])),
+        error => Err(error),
+    }
 }
 
 /// Makes a port that rings on vCPU `vcpu` when this domain sends to it.

@@ -73,14 +73,20 @@ primary_entry:
     mov     x0, x20
     bl      rt_primary                  // never returns
 
-// Entered through PSCI CPU_ON with x0 = number of the vCPU.
+// Entered through PSCI CPU_ON with x0 = a context. The number of the vCPU is not taken from there: Xen 4.17 may
+// overwrite it with the result of a CPU_OFF that is not quite over. Its vCPUs count up, 16 to a cluster.
     .global secondary_entry
 secondary_entry:
     msr     daifset, #0xf
-    mov     x19, x0
+    mov     x20, x0
+    mrs     x1, mpidr_el1
+    ubfx    x2, x1, #8, #8              // Aff1
+    and     x19, x1, #0xf               // Aff0
+    add     x19, x19, x2, lsl #4
     bl      own_state
     bl      mmu_on
     mov     x0, x19
+    mov     x1, x20
     bl      rt_secondary                // never returns
 
 // The stack, the vectors and the number of this vCPU. x19 = its number.

@@ -41,9 +41,9 @@ extern "C" fn rt_primary(tree: usize) -> ! {
 
 /// Entered by start.S on every other vCPU, MMU on.
 #[unsafe(no_mangle)]
-extern "C" fn rt_secondary(number: usize) -> ! {
+extern "C" fn rt_secondary(number: usize, context: u64) -> ! {
     gic::init_cpu(machine::get());
-    smp::run(number);
+    smp::run(number, context);
     psci::cpu_off()
 }
 

@@ -45,3 +45,15 @@ pub fn delay(ticks: u64) {
         spin_loop();
     }
 }
+
+/// Spins until `done` answers true, for at most this many seconds; answers whether it did.
+pub fn spin_until(seconds: u64, mut done: impl FnMut() -> bool) -> bool {
+    let end = now() + seconds * frequency();
+    while !done() {
+        if now() >= end {
+            return false;
+        }
+        spin_loop();
+    }
+    true
+}
