@@ -147,8 +147,8 @@ fn boot(address: u64) -> Result<(), String> {
     if let Some(uart) = world.uart_irq {
         gic::enable_spi(uart, boot_affinity);
     }
-    log::info!("{domains} domains unpaused");
-    console::go_live(multiplexer, run::this_cpu);
+    log::info!("{domains} {} unpaused", if domains == 1 { "domain" } else { "domains" });
+    console::go_live(multiplexer, run::this_cpu, run::remind_of_console);
     multiplexer.switch_focus(percpu::this().cpu);
     secondary::release();
     run::start(percpu::this())

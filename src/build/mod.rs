@@ -124,7 +124,9 @@ fn console(plan: &Plan) -> Result<&'static Console, String> {
         .iter()
         .map(|domain| Terminal { domain: domain.id, name: &domain.name, input: domain.vpl011 })
         .collect();
-    let console = Console::new(plan.machine.cpus.len(), &terminals, plan.options.switch_key);
+    // 50 ms: longer than a guest takes between two bytes of a line, shorter than a person notices.
+    let patience = u64::from(timer::frequency()) / 20;
+    let console = Console::new(plan.machine.cpus.len(), &terminals, plan.options.switch_key, patience);
     Ok(Box::leak(Box::new(console.ok_or("no memory is left for the console")?)))
 }
 

@@ -33,6 +33,8 @@ struct Live {
     console: &'static console::Console,
     /// The executing pCPU, whose stream a line goes to.
     this_cpu: fn() -> CpuId,
+    /// Makes the executing pCPU call [`pump`] once more, soon.
+    remind: fn(),
 }
 
 /// Uses the PL011 at `regs` from here on.
@@ -89,8 +91,9 @@ impl fmt::Write for Writer {
 }
 
 /// Sends lines through `multiplexer` from here on, and lets the UART interrupt when something is typed.
-pub fn go_live(console: &'static console::Console, this_cpu: fn() -> CpuId) {
-    MULTIPLEXER.call_once(|| Live { console, this_cpu });
+/// `this_cpu` says which pCPU executes, and `remind` makes it call [`pump`] once more.
+pub fn go_live(console: &'static console::Console, this_cpu: fn() -> CpuId, remind: fn()) {
+    MULTIPLEXER.call_once(|| Live { console, this_cpu, remind });
     if let Some(uart) = uart() {
         uart.listen();
     }
@@ -148,8 +151,9 @@ impl Log for Logger {
         match in_use() {
             Some(live) => {
                 live.console.line((live.this_cpu)(), format_args!("{level}{}", record.args()));
-                // Unfinished output is brought on by the transmit interrupt or by whoever writes next.
-                let _ = pump();
+                if matches!(pump(), Some(Pumped::Again | Pumped::Later(_))) {
+                    (live.remind)();
+                }
             }
             None => {
                 let _ = writeln!(emergency(), "{}{level}{}", console::HYPERVISOR_PREFIX, record.args());

@@ -6,6 +6,7 @@ use portunus::addr::PaSpan;
 use portunus::console::Uart;
 
 use crate::arch::aarch64::mmio::Mmio;
+use crate::arch::aarch64::timer;
 
 const DR: u64 = 0x00;
 const FR: u64 = 0x18;
@@ -77,5 +78,9 @@ impl Uart for Pl011 {
     fn tx_interrupt(&self, on: bool) {
         let transmit = if on { INT_TRANSMIT } else { 0 };
         self.0.write32(IMSC, INT_RECEIVE | transmit);
+    }
+
+    fn now(&self) -> u64 {
+        timer::now()
     }
 }

@@ -45,7 +45,8 @@ impl Here<'_> {
 
     /// Makes the timer and the trap of WFI fit those who can run now.
     fn share(&mut self) {
-        timer::set_alarm(self.local.scheduler.next_interrupt());
+        let alarms = [self.local.scheduler.next_interrupt(), self.local.console_due];
+        timer::set_alarm(alarms.into_iter().flatten().min());
         let shared = self.local.scheduler.is_shared();
         if self.local.wfi_traps != shared {
             self.local.wfi_traps = shared;

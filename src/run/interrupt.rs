@@ -43,7 +43,7 @@ impl Here<'_> {
         } else if Some(intid) == self.world.uart_irq {
             self.keys();
         } else if intid == CONSOLE_AGAIN {
-            pump(self.pcpu);
+            self.pump_again();
         } else if intid == STOP {
             park();
         }
@@ -74,10 +74,25 @@ impl Here<'_> {
     /// EL2's own timer: a slice has ended, or a sleeper's time has come.
     fn alarm(&mut self) {
         timer::set_alarm(None);
+        if self.local.console_due.take_if(|due| *due <= timer::now()).is_some() {
+            self.pump_again();
+        }
         for slot in self.local.scheduler.ring_alarms(timer::now()).iter() {
             self.wake(slot);
         }
         self.local.reschedule = true;
+    }
+
+    /// Sends what there is to send; if that has to wait for a time, EL2's timer brings the next call.
+    fn pump_again(&mut self) {
+        match console::pump() {
+            Some(Pumped::Again) => gicv3::send_sgi(CONSOLE_AGAIN, self.pcpu.sgi),
+            Some(Pumped::Later(until)) => {
+                self.local.console_due = Some(until);
+                self.local.reschedule = true;
+            }
+            Some(Pumped::Done | Pumped::Waiting) | None => {}
+        }
     }
 
     /// The UART: keys were typed, or there is room to send.
@@ -119,11 +134,16 @@ impl Keyboard for Keys {
     }
 }
 
-/// Sends what there is to send. `pcpu` is the executing one.
+/// Sends what there is to send. `pcpu` is the executing one; if there is more to do, it reminds itself.
 pub(super) fn pump(pcpu: &Pcpu) {
-    if console::pump() == Some(Pumped::Again) {
+    if matches!(console::pump(), Some(Pumped::Again | Pumped::Later(_))) {
         gicv3::send_sgi(CONSOLE_AGAIN, pcpu.sgi);
     }
+}
+
+/// Makes the executing pCPU look at the console once more, from the interrupt that this raises.
+pub fn remind_of_console() {
+    gicv3::send_sgi(CONSOLE_AGAIN, crate::arch::aarch64::percpu::this().sgi);
 }
 
 /// A CPU number for lines of the hypervisor.

@@ -21,7 +21,7 @@ mod registers;
 mod world;
 
 pub use end::nothing_to_run;
-pub use interrupt::this_cpu;
+pub use interrupt::{remind_of_console, this_cpu};
 pub use memory::{GRANT_FRAMES, GuestMemory, Pages, TABLE_PAGES};
 pub use pcpu::{Local, Pcpu, Vcpu};
 pub use world::{Domain, Home, Parts, World};

@@ -71,6 +71,8 @@ pub struct Local {
     pub unanswered: Option<Outcome>,
     /// A physical interrupt that was acknowledged, until the frame is complete.
     pub acknowledged: Option<IntId>,
+    /// When this pCPU looks at the console again, if it said so.
+    pub console_due: Option<u64>,
     /// Whether a guest's WFI traps at present.
     pub wfi_traps: bool,
     /// Its list registers.
@@ -204,6 +206,7 @@ impl Local {
             call: None,
             unanswered: None,
             acknowledged: None,
+            console_due: None,
             wfi_traps: false,
             interface,
         }

@@ -51,19 +51,16 @@ fn scenario(name: &str, machine: &[&'static str], wanted: &[&'static str]) -> Sc
 /// The machine of most scenarios.
 const TWO: [&str; 8] = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"];
 
-/// The scenarios that `filter` may choose from. Those with running guests have to be asked for.
-fn all(filter: &str) -> Vec<Scenario> {
+fn all() -> Vec<Scenario> {
     let mut list = boot::scenarios();
-    if filter.starts_with("guest") {
-        list.extend(guests::guest_scenarios());
-    }
+    list.extend(guests::guest_scenarios());
     list
 }
 
 /// Runs the scenarios whose name contains `filter`; the last line printed is the summary.
 pub fn test(filter: &str) -> Result<(), String> {
     let (mut passed, mut failed) = (0, 0);
-    for scenario in all(filter).iter().filter(|scenario| scenario.name.contains(filter)) {
+    for scenario in all().iter().filter(|scenario| scenario.name.contains(filter)) {
         let run = arguments(scenario).map(|arguments| {
             let forbidden: Vec<&str> = FORBIDDEN.iter().chain(&scenario.forbidden).copied().collect();
             let expectation =
