@@ -1,32 +1,53 @@
 //! `cargo xtask`: build and test Portunus. `cargo xtask help` lists the commands.
 
+mod cpio;
+mod debian;
 mod image;
 mod layers;
+mod linux;
+mod linux_tree;
+mod modules;
 mod qemu;
 mod scenarios;
 mod simd;
 mod steps;
 mod trees;
+mod watch;
 
 use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask build     the bootable arm64 image, at target/portunus/Image
 cargo xtask run       builds the image and boots it in QEMU, console on this terminal
+cargo xtask fetch linux
+                      downloads Debian's arm64 kernels, busybox and Xen as packages, once
+cargo xtask run linux [--xen] [KERNEL]
+                      boots two Linux domains with channels between them, or does so under Debian's Xen 4.17;
+                      KERNEL is 6.1, 6.12 (if none is named), 6.12-rt or 6.12-16k
 cargo xtask test-qemu [FILTER]
-                      builds the image and runs the QEMU scenarios whose name contains FILTER
+                      builds the image and runs the QEMU scenarios whose name contains FILTER; those with Linux
+                      domains only if FILTER begins with `linux`
+cargo xtask test-qemu --xen [FILTER]
+                      runs the scenarios with Linux domains under Debian's Xen 4.17 instead
 cargo xtask layers    the rules of the house: what may touch hardware, and how large a file may grow
 cargo xtask test      everything that CI runs";
 
 fn main() -> ExitCode {
     let command = std::env::args().nth(1).unwrap_or_default();
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
+    let first = arguments.first().map_or("", String::as_str);
     let result = match command.as_str() {
         "build" => image::build().map(|image| println!("{image}")),
         "layers" => layers::check().map(|files| println!("layers: {files} files keep the rules")),
+        "test-qemu" if first == "--xen" => scenarios::test_xen(arguments.get(1).map_or("", String::as_str)),
         "test-qemu" => image::build().and_then(|image| {
             println!("{image}");
-            scenarios::test(&std::env::args().nth(2).unwrap_or_default())
+            scenarios::test(first)
         }),
+        "fetch" if first == "linux" => linux::fetch(),
+        "run" if first == "linux" => {
+            image::build().and_then(|_| linux::run(arguments.get(1..).unwrap_or_default()))
+        }
         "run" => image::build().and_then(|_| qemu::interactive()),
         "test" => steps::test(),
         "help" | "" => {

@@ -10,6 +10,13 @@ const DIRECTORY: &str = "target/portunus/trees";
 /// Compiles QEMU's tree for `machine` with the fragment `qemu/trees/<fragment>.dts` behind it; answers the path
 /// of the blob.
 pub fn compose(machine: &[&str], fragment: &str, name: &str) -> Result<String, String> {
+    let path = format!("qemu/trees/{fragment}.dts");
+    let added = fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+    compose_source(machine, &added, name)
+}
+
+/// The same with the source of the fragment.
+pub fn compose_source(machine: &[&str], added: &str, name: &str) -> Result<String, String> {
     fs::create_dir_all(DIRECTORY).map_err(|e| e.to_string())?;
     let (dumped, source, blob) = (
         format!("{DIRECTORY}/{name}.base.dtb"),
@@ -24,8 +31,6 @@ pub fn compose(machine: &[&str], fragment: &str, name: &str) -> Result<String, S
     }
     quiet(Command::new("qemu-system-aarch64").args(&arguments))?;
     let base = output(Command::new("dtc").args(["-q", "-I", "dtb", "-O", "dts", &dumped]))?;
-    let path = format!("qemu/trees/{fragment}.dts");
-    let added = fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
     fs::write(&source, format!("{base}\n{added}")).map_err(|e| e.to_string())?;
     quiet(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o", &blob, &source]))?;
     Ok(blob)
