@@ -14,11 +14,7 @@ pub const IMAGE: &str = "target/portunus/Image";
 /// Builds the hypervisor and writes `target/portunus/Image`; answers a line that says what was built.
 pub fn build() -> Result<String, String> {
     run(Command::new("cargo").args(["build", "--release", "--bin", "portunus", "--target", TARGET]))?;
-    let elf = fs::read(ELF).map_err(|e| format!("{ELF}: {e}"))?;
-    let (image, text) = flatten(&elf).ok_or_else(|| format!("{ELF}: not a 64-bit little-endian ELF file"))?;
-    if image.get(56..60) != Some(b"ARM\x64") {
-        return Err(format!("{ELF}: no arm64 Image header at its start"));
-    }
+    let (image, text) = read(ELF)?;
     let offences = simd::offences(image.get(..text).unwrap_or_default());
     if let Some(first) = offences.first() {
         return Err(format!(
@@ -29,6 +25,17 @@ pub fn build() -> Result<String, String> {
     fs::create_dir_all("target/portunus").map_err(|e| e.to_string())?;
     fs::write(IMAGE, &image).map_err(|e| format!("{IMAGE}: {e}"))?;
     Ok(format!("{IMAGE}: {} bytes", image.len()))
+}
+
+/// The flat Image in the ELF file at `path`, and the length of its executable segment.
+pub fn read(path: &str) -> Result<(Vec<u8>, usize), String> {
+    let elf = fs::read(path).map_err(|e| format!("{path}: {e}"))?;
+    let (image, text) =
+        flatten(&elf).ok_or_else(|| format!("{path}: not a 64-bit little-endian ELF file"))?;
+    if image.get(56..60) != Some(b"ARM\x64") {
+        return Err(format!("{path}: no arm64 Image header at its start"));
+    }
+    Ok((image, text))
 }
 
 /// Runs a command to its end; its failure is an error that quotes the command.

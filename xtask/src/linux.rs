@@ -6,8 +6,7 @@ use std::process::Command;
 
 use crate::cpio::Archive;
 use crate::debian::{self, DIRECTORY, Package};
-use crate::qemu::BASE;
-use crate::{image, modules, trees};
+use crate::{image, trees, xen};
 
 const PROGRAMS: &str = "target/aarch64-unknown-linux-musl/release";
 
@@ -21,7 +20,6 @@ pub const KERNELS: [(&str, Package); 4] = [
 /// The kernel of `run linux`: the first one with `IOCTL_EVTCHN_BIND_STATIC`.
 const USUAL: &str = "6.12";
 const BUSYBOX: Package = Package::Named("busybox-static");
-const XEN: Package = Package::Named("xen-hypervisor-4.17-arm64");
 
 /// The file behind the name of a module: `linux-6.12` (the plain Image), `linux-6.12.gz`, `initramfs-6.12`. `None`
 /// if the name is not one for Linux.
@@ -42,13 +40,8 @@ pub fn fetch() -> Result<(), String> {
         println!("linux-{kernel}: {}", plain(kernel)?.display());
     }
     println!("busybox: {}", unpacked_busybox()?.display());
-    println!("xen: {}", xen()?.display());
+    println!("xen: {}", xen::image()?);
     Ok(())
-}
-
-/// Debian's Xen, for comparison.
-pub fn xen() -> Result<PathBuf, String> {
-    only_file(&debian::unpacked(XEN, "xen")?.join("boot"), |name| name == "xen-4.17-arm64")
 }
 
 fn unpacked_busybox() -> Result<PathBuf, String> {
@@ -111,7 +104,6 @@ fn initramfs(kernel: &str) -> Result<PathBuf, String> {
     let drivers = package.join("lib/modules").join(release).join("kernel/drivers/xen");
     let driver = only_file(&drivers, |name| name.starts_with("xen-evtchn.ko"))?;
     let driver_name = driver.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    build_programs()?;
     let mut archive = Archive::default();
     let modules = format!("lib/modules/{release}");
     for directory in ["bin", "dev", "lib", "lib/modules", &modules] {
@@ -131,7 +123,7 @@ fn initramfs(kernel: &str) -> Result<PathBuf, String> {
 }
 
 /// Builds the programs for Linux guests: static ones, by Rust's own linker.
-pub fn build_programs() -> Result<(), String> {
+fn build_programs() -> Result<(), String> {
     let target = ["--target", "aarch64-unknown-linux-musl"];
     image::run(
         Command::new("cargo").args(["build", "--quiet", "--release", "-p", "portunus-linux"]).args(target),
@@ -141,7 +133,7 @@ pub fn build_programs() -> Result<(), String> {
 /// Which hypervisor boots.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Hypervisor {
-    /// This one, as it was built.
+    /// This one, built from what is there.
     Portunus,
     /// Debian's Xen 4.17.
     Xen,
@@ -151,8 +143,8 @@ impl Hypervisor {
     /// The file for QEMU's `-kernel`.
     fn image(self) -> Result<String, String> {
         match self {
-            Self::Portunus => Ok(image::IMAGE.into()),
-            Self::Xen => Ok(xen()?.display().to_string()),
+            Self::Portunus => image::build().map(|_| image::IMAGE.into()),
+            Self::Xen => xen::image(),
         }
     }
 }
@@ -164,25 +156,16 @@ pub fn boot(
     fragment: &str,
     name: &str,
 ) -> Result<Vec<String>, String> {
-    let (source, placed) = modules::place(fragment)?;
-    let tree = trees::compose_source(machine, &source, name)?;
+    build_programs()?;
+    let tree = trees::compose_source(machine, fragment, name)?;
     let mut arguments: Vec<String> = machine.iter().map(ToString::to_string).collect();
-    arguments.extend(["-kernel".into(), hypervisor.image()?, "-dtb".into(), tree]);
-    arguments.extend(modules::arguments(&placed));
+    arguments.extend(["-kernel".into(), hypervisor.image()?]);
+    arguments.extend(tree.arguments);
     Ok(arguments)
 }
 
 const FRAGMENT: &str = "qemu/trees/linux.dts";
-const MACHINE: [&str; 8] = [
-    "-M",
-    "virt,virtualization=on,gic-version=3,dtb-randomness=off",
-    "-cpu",
-    "cortex-a57",
-    "-smp",
-    "2",
-    "-m",
-    "1G",
-];
+const MACHINE: [&str; 8] = ["-M", trees::VIRT, "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"];
 
 /// Boots `qemu/trees/linux.dts` with the console on this terminal: `run linux [--xen] [KERNEL]`.
 pub fn run(arguments: &[String]) -> Result<(), String> {
@@ -203,16 +186,4 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     );
     let console = ["-nographic", "-nodefaults", "-net", "none", "-echr", "0x1d", "-serial", "mon:stdio"];
     image::run(Command::new("qemu-system-aarch64").args(boot).args(console))
-}
-
-/// Like [`boot`], with the console on QEMU's standard input and output.
-pub fn boot_watched(
-    hypervisor: Hypervisor,
-    machine: &[&str],
-    fragment: &str,
-    name: &str,
-) -> Result<Vec<String>, String> {
-    let mut arguments = boot(hypervisor, machine, fragment, name)?;
-    arguments.extend(BASE.map(String::from));
-    Ok(arguments)
 }

@@ -1,2 +1,2 @@
-//! Bare-metal domUs that exercise the hypervisor under QEMU, one per file in `src/bin`.
+//! Bare-metal domUs that exercise the hypervisor under QEMU, one per file in `src/bin`, and what they share.
 #![no_std]

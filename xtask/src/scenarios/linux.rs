@@ -2,9 +2,10 @@
 //!
 //! What a domain says comes from `qemu/linux/init`; its lines carry the domain's name, so their order does not matter.
 
-use crate::linux::{Hypervisor, boot_watched};
+use super::EL2;
+use crate::linux::{Hypervisor, boot};
 use crate::linux_tree::{Channel, Domain, source};
-use crate::qemu::Run;
+use crate::qemu::{BASE, Run};
 use crate::watch::{Wanted, watch};
 
 /// A machine, its domains, and what they must say.
@@ -140,10 +141,10 @@ fn again() -> Linux {
 
 /// Runs one under `hypervisor`.
 pub fn run(linux: &Linux, hypervisor: Hypervisor) -> Result<Run, String> {
-    let version = "virt,virtualization=on,gic-version=3,dtb-randomness=off";
-    let machine = ["-M", version, "-cpu", linux.cpu, "-smp", linux.pcpus, "-m", linux.memory];
+    let machine = ["-M", EL2, "-cpu", linux.cpu, "-smp", linux.pcpus, "-m", linux.memory];
     let fragment = source(&linux.domains, &linux.channels);
-    let arguments = boot_watched(hypervisor, &machine, &fragment, &linux.name)?;
+    let mut arguments = boot(hypervisor, &machine, &fragment, &linux.name)?;
+    arguments.extend(BASE.map(String::from));
     let wanted = Wanted { all: &linux.wanted, none: &FORBIDDEN, typed: &[], limit: linux.limit };
     Ok(watch(&arguments, &wanted))
 }

@@ -1,5 +1,7 @@
 //! What must be seen under QEMU: each scenario is a machine, an image, and the lines that a user would look for.
 
+mod boot;
+mod guests;
 mod linux;
 
 use std::fs;
@@ -24,12 +26,17 @@ struct Scenario {
     machine: Vec<&'static str>,
     variant: Variant,
     fragment: Option<&'static str>,
+    /// Lines that must appear, in this order.
     wanted: Vec<&'static str>,
+    /// Lines that must not, besides those that no run may print.
+    forbidden: Vec<&'static str>,
+    /// Seconds until the run has failed.
+    limit: u64,
 }
 
 /// No run may ever print these.
 const FORBIDDEN: [&str; 2] = ["fault in the hypervisor", "broken invariant"];
-const EL2: &str = "virt,virtualization=on,gic-version=3,dtb-randomness=off";
+const EL2: &str = trees::VIRT;
 
 fn scenario(name: &str, machine: &[&'static str], wanted: &[&'static str]) -> Scenario {
     Scenario {
@@ -38,109 +45,19 @@ fn scenario(name: &str, machine: &[&'static str], wanted: &[&'static str]) -> Sc
         variant: Variant::Shipped,
         fragment: None,
         wanted: wanted.to_vec(),
+        forbidden: Vec::new(),
+        limit: 30,
     }
 }
 
-fn all() -> Vec<Scenario> {
-    let two = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"];
-    let booted = [
-        "Portunus 0.1.0 on linux,dummy-virt",
-        "GICv3 with 288 interrupt lines",
-        "2 of 2 CPUs ready",
-        "sealed",
-    ];
-    let mut list = Vec::new();
-    for cpu in ["cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "max"] {
-        list.push(scenario(
-            &format!("boot-{cpu}"),
-            &["-M", EL2, "-cpu", cpu, "-smp", "4", "-m", "1G"],
-            &["Portunus 0.", "RAM 0x40000000-0x80000000", "4 of 4 CPUs ready"],
-        ));
-    }
-    list.push(scenario(
-        "boot-one-cpu",
-        &["-M", EL2, "-cpu", "cortex-a57", "-smp", "1", "-m", "256M"],
-        &["1 of 1 CPUs ready"],
-    ));
-    list.push(scenario(
-        "boot-secure-firmware-view",
-        &[
-            "-M",
-            "virt,virtualization=on,secure=on,gic-version=3",
-            "-cpu",
-            "cortex-a72",
-            "-smp",
-            "2",
-            "-m",
-            "1G",
-        ],
-        &["2 of 2 CPUs ready"],
-    ));
-    for offset in [0x4000, 0x30_4000, 0x1f_f000] {
-        list.push(Scenario {
-            variant: Variant::At(offset),
-            ..scenario(&format!("boot-at-{offset:#x}"), &two, &booted)
-        });
-    }
-    list.push(scenario(
-        "entered-at-el1",
-        &["-M", "virt,gic-version=3", "-cpu", "cortex-a57", "-m", "1G"],
-        &["error: entered at EL1, but a hypervisor needs EL2: on QEMU virt add virtualization=on"],
-    ));
-    list.push(scenario(
-        "gicv2-is-refused",
-        &["-M", "virt,virtualization=on,gic-version=2", "-cpu", "cortex-a57", "-m", "1G"],
-        &["error: this machine has a GICv2", "stops here"],
-    ));
-    for (name, x0, wanted) in [
-        ("x0-is-zero", 0, "x0 = 0x0 is no address of a device tree"),
-        ("x0-is-odd", 0x4800_0001, "x0 = 0x48000001 is no address"),
-        ("x0-is-no-tree", 0x5000_0000, "not a device tree: it begins with 0x00000000"),
-        ("x0-is-no-memory", 0x70_0000_0000, "points at no memory"),
-        ("x0-is-the-image", 0x4020_2000, "overlaps the hypervisor"),
-    ] {
-        list.push(Scenario { variant: Variant::WithX0(x0), ..scenario(name, &two, &[wanted, "stops here"]) });
-    }
-    for (fragment, wanted) in [
-        (
-            "absent-cpu",
-            vec![
-                "CPU 2 (0x7) stays off: the interrupt controller has no redistributor for it",
-                "2 of 3 CPUs ready",
-            ],
-        ),
-        ("cpu-without-method", vec!["CPU 2 (0x7) stays off", "2 of 3 CPUs ready"]),
-        ("no-uart", vec!["the tree names no UART that can be driven: set /chosen/stdout-path", "stops here"]),
-        ("all-reserved", vec!["no RAM is left for the stacks of the CPUs: every byte is reserved"]),
-        ("power-off", vec!["2 of 2 CPUs ready", "powering off"]),
-        ("holes", vec!["4 reserved ranges", "2 of 2 CPUs ready", "0x60000800-0x60000810 (16 bytes)"]),
-        (
-            "seed",
-            vec![
-                "2 of 2 CPUs ready",
-                "domU1 (d1, /chosen/domU1)",
-                "channel    port 0xa <-> domU2 port 0xb",
-                "channel    port 0xc <-> domU2 port 0xd",
-                "domU2 (d2, /chosen/domU2)",
-                "2 domains, 2 channels",
-                "powering off",
-            ],
-        ),
-        (
-            "broken-domain",
-            vec![
-                "domU2 (d2, /chosen/domU2)",
-                "1 domain, 0 channels",
-                "error[P0401]: domain without a kernel",
-                "--> /chosen/domU1",
-                "warning[P0217]: channel left unbound",
-            ],
-        ),
-    ] {
-        list.push(Scenario {
-            fragment: Some(fragment),
-            ..scenario(&format!("tree-{fragment}"), &two, &wanted)
-        });
+/// The machine of most scenarios.
+const TWO: [&str; 8] = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"];
+
+/// The scenarios that `filter` may choose from. Those with running guests have to be asked for.
+fn all(filter: &str) -> Vec<Scenario> {
+    let mut list = boot::scenarios();
+    if filter.starts_with("guest") {
+        list.extend(guests::guest_scenarios());
     }
     list
 }
@@ -148,9 +65,11 @@ fn all() -> Vec<Scenario> {
 /// Runs the scenarios whose name contains `filter`; the last line printed is the summary.
 pub fn test(filter: &str) -> Result<(), String> {
     let mut tally = Tally::default();
-    for scenario in all().iter().filter(|scenario| scenario.name.contains(filter)) {
+    for scenario in all(filter).iter().filter(|scenario| scenario.name.contains(filter)) {
         let run = arguments(scenario).map(|arguments| {
-            let expectation = Expectation { wanted: &scenario.wanted, forbidden: &FORBIDDEN, limit: 30 };
+            let forbidden: Vec<&str> = FORBIDDEN.iter().chain(&scenario.forbidden).copied().collect();
+            let expectation =
+                Expectation { wanted: &scenario.wanted, forbidden: &forbidden, limit: scenario.limit };
             qemu::watch(&arguments, &expectation)
         });
         tally.add(&scenario.name, run);
@@ -182,14 +101,16 @@ impl Tally {
     }
 
     fn add(&mut self, name: &str, run: Result<Run, String>) {
-        match run.unwrap_or_else(|failure| Run { log: String::new(), failure: Some(failure) }) {
-            Run { failure: None, .. } => {
+        let run = run.unwrap_or_else(|failure| Run { log: String::new(), failure: Some(failure) });
+        let kept = keep(name, &run.log);
+        match run.failure {
+            None => {
                 self.passed += 1;
                 println!("ok      {name}");
             }
-            Run { log, failure: Some(why) } => {
+            Some(why) => {
                 self.failed += 1;
-                println!("FAILED  {name}: {why}\n        log kept in {}", keep(name, &log));
+                println!("FAILED  {name}: {why}\n        log kept in {kept}");
             }
         }
     }
@@ -215,7 +136,7 @@ fn arguments(scenario: &Scenario) -> Result<Vec<String>, String> {
     let mut arguments: Vec<String> = scenario.machine.iter().chain(&BASE).map(ToString::to_string).collect();
     arguments.extend(["-kernel".into(), image]);
     if let Some(fragment) = scenario.fragment {
-        arguments.extend(["-dtb".into(), trees::compose(&scenario.machine, fragment, &scenario.name)?]);
+        arguments.extend(trees::compose(&scenario.machine, fragment, &scenario.name)?.arguments);
     }
     Ok(arguments)
 }
