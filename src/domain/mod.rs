@@ -9,3 +9,4 @@ pub mod gzip;
 pub mod image;
 pub mod layout;
 pub mod map;
+pub mod ram;

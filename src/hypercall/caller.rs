@@ -75,7 +75,9 @@ pub trait Caller: Attention {
     fn highest_frame(&self) -> u64;
 
     /// Takes text for the domain's console: printable characters, tabs and newlines. Lines may come in pieces.
-    fn console_write(&self, text: &[u8]);
+    /// Takes as much from the beginning of `text` as there is room for, and answers how many bytes that was; the
+    /// rest is offered again after the guest was entered. (A domain without a console takes all and drops it.)
+    fn console_write(&self, text: &[u8]) -> usize;
     /// Remembers where `vcpu` wants its run states accounted. Accepting and never writing is allowed.
     fn register_runstate(&self, vcpu: VcpuId, area: Gva);
     /// System time in ns since boot.

@@ -46,7 +46,8 @@ const DOMID_SELF: u16 = 0x7ff0;
 pub enum Outcome {
     /// Writes this to x0 and goes on after the HVC.
     Return(i64),
-    /// Goes back to the HVC itself with the registers as they are: somebody else was at it.
+    /// Goes back to the HVC itself with the registers as they are: somebody else was at it, or there is no room
+    /// yet. Nothing was changed. The guest waits so in the guest, where interrupts and other vCPUs get at it.
     Retry,
     /// Goes back to the HVC itself with these in x0-x4: a long hypercall lets others have a turn.
     Continue([u64; 5]),

@@ -16,7 +16,7 @@ pub fn build() -> Result<String, String> {
     fs::create_dir_all(DIRECTORY).map_err(|e| format!("{DIRECTORY}: {e}"))?;
     let mut built = Vec::new();
     for name in names()? {
-        let (image, _) = image::read(&format!("target/{TARGET}/release/{name}"))?;
+        let image = image::read(&format!("target/{TARGET}/release/{name}"))?;
         fs::write(path(&name), &image).map_err(|e| format!("{}: {e}", path(&name)))?;
         built.push(format!("{name} ({} bytes)", image.len()));
     }

@@ -65,8 +65,9 @@ fn pong(machine: &Machine, rounds: u32) {
         answer(ports, rounds);
     }
     loop {
-        timer::start(timer::microseconds(PATIENCE));
+        // First the end, then the timer: it must not fire (once, for good) before the end has come.
         let end = timer::now() + timer::microseconds(PATIENCE);
+        timer::start(timer::microseconds(PATIENCE));
         cpu::wait_until(|| news(ports) || timer::now() >= end);
         if !news(ports) {
             return;
