@@ -1,4 +1,7 @@
 //! A run of QEMU whose domains speak when they like: texts wanted in any order, and answers typed at prompts.
+//!
+//! A hypervisor may cut a domain's line when another domain speaks. So texts are looked for in what each source said,
+//! put together again, not in the log's lines.
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +14,7 @@ use crate::qemu::Run;
 pub struct Wanted<'a> {
     /// Texts that must all appear, in any order.
     pub all: &'a [String],
-    /// Texts that must not appear before the last wanted one.
+    /// Texts that no source may say before the last wanted one.
     pub none: &'a [&'a str],
     /// What is typed: when the first text has appeared, the second is sent; then the next pair is looked for, behind
     /// it.
@@ -46,6 +49,42 @@ pub fn watch(arguments: &[String], wanted: &Wanted<'_>) -> Run {
     Run { log, failure }
 }
 
+/// What each source said, without the ends of its lines.
+#[derive(Default)]
+struct Sources {
+    said: Vec<(String, String)>,
+    taken: usize,
+}
+
+impl Sources {
+    /// Reads the lines of `log` that are complete and were not read before.
+    fn take(&mut self, log: &str) {
+        let new = log.get(self.taken..).unwrap_or_default();
+        let Some(end) = new.rfind('\n') else { return };
+        self.taken += end + 1;
+        for line in new.get(..end).unwrap_or_default().lines() {
+            let (source, text) = source(line);
+            match self.said.iter_mut().find(|(name, _)| name == source) {
+                Some((_, said)) => said.push_str(text),
+                None => self.said.push((source.into(), text.into())),
+            }
+        }
+    }
+
+    fn said(&self, text: &str) -> bool {
+        self.said.iter().any(|(_, said)| said.contains(text))
+    }
+}
+
+/// Who says a line, and what: `(domU1) text` here, `(XEN) DOM1: text` under Xen.
+fn source(line: &str) -> (&str, &str) {
+    let dom = line
+        .strip_prefix("(XEN) ")
+        .filter(|rest| rest.starts_with("DOM"))
+        .and_then(|rest| rest.split_once(": "));
+    dom.or_else(|| line.strip_prefix('(')?.split_once(") ")).unwrap_or(("", line))
+}
+
 fn read_pieces(child: &mut Child) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
     if let Some(mut stdout) = child.stdout.take() {
@@ -64,13 +103,15 @@ fn read_pieces(child: &mut Child) -> Receiver<Vec<u8>> {
 fn follow(child: &mut Child, pieces: &Receiver<Vec<u8>>, wanted: &Wanted<'_>) -> (String, Option<String>) {
     let deadline = Instant::now() + Duration::from_secs(wanted.limit);
     let mut log = String::new();
+    let mut sources = Sources::default();
     let mut missing: Vec<&String> = wanted.all.iter().collect();
     let mut typed = wanted.typed.iter();
     let mut next = typed.next();
     let mut typed_until = 0;
     loop {
-        missing.retain(|text| !log.contains(text.as_str()));
-        if let Some(bad) = wanted.none.iter().find(|bad| log.contains(**bad)) {
+        sources.take(&log);
+        missing.retain(|text| !sources.said(text));
+        if let Some(bad) = wanted.none.iter().find(|bad| sources.said(bad)) {
             return (log, Some(format!("`{bad}` appeared")));
         }
         while let Some((prompt, text)) = next {
@@ -95,5 +136,21 @@ fn follow(child: &mut Child, pieces: &Receiver<Vec<u8>>, wanted: &Wanted<'_>) ->
                 return (log, Some(format!("QEMU ended before `{first}` appeared")));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_cut_is_whole_again() {
+        let mut sources = Sources::default();
+        let log = "(domU1) linux: domU1: tro\n(domU2) something else\n(domU1) uble=0\n(XEN) DOM2: half";
+        sources.take(log);
+        assert!(sources.said("linux: domU1: trouble=0") && !sources.said("half"));
+        sources.take(&format!("{log} a line\n(XEN) panic\nno prefix\n"));
+        assert!(sources.said("half a line") && sources.said("panic") && sources.said("no prefix"));
+        assert!(!sources.said("linepanic"));
     }
 }
