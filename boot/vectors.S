@@ -47,6 +47,30 @@
     b       guest_resume
     .endm
 
+    // The same for a trap that is usually over soon. Only what Rust may clobber is spilled (AAPCS64, 6.1.1): the
+    // handler preserves x19 to x28. It answers 0 if the guest goes on, or a handler of the kind above to continue with;
+    // then the rest of the frame is filled first.
+    .macro  from_guest_briefly handler
+    .balign 0x80
+    sub     sp, sp, #{FRAME_SIZE}
+    stp     x0, x1, [sp]
+    stp     x2, x3, [sp, #16]
+    stp     x4, x5, [sp, #32]
+    stp     x6, x7, [sp, #48]
+    stp     x8, x9, [sp, #64]
+    stp     x10, x11, [sp, #80]
+    stp     x12, x13, [sp, #96]
+    stp     x14, x15, [sp, #112]
+    stp     x16, x17, [sp, #128]
+    str     x18, [sp, #144]
+    stp     x29, x30, [sp, #232]
+    mov     x0, sp
+    mov     x29, #0
+    bl      \handler
+    cbnz    x0, guest_continue
+    b       guest_resume_briefly
+    .endm
+
     .balign 0x800
     .global vectors
 vectors:
@@ -59,8 +83,8 @@ vectors:
     from_hypervisor 5
     from_hypervisor 6
     from_hypervisor 7
-    from_guest guest_sync               // lower level, AArch64
-    from_guest guest_irq
+    from_guest_briefly guest_sync_briefly   // lower level, AArch64
+    from_guest_briefly guest_irq_briefly
     from_hypervisor 10                  // FIQ: nothing is configured as one
     from_guest guest_serror
     from_guest guest_sync               // lower level, AArch32: EL0 of a guest
@@ -69,6 +93,36 @@ vectors:
     from_guest guest_serror
 
     .balign 0x80
+// Behind a trap that turned out to take longer: x0 = the handler that continues.
+guest_continue:
+    str     x19, [sp, #152]
+    stp     x20, x21, [sp, #160]
+    stp     x22, x23, [sp, #176]
+    stp     x24, x25, [sp, #192]
+    stp     x26, x27, [sp, #208]
+    str     x28, [sp, #224]
+    mov     x1, x0
+    mov     x0, sp
+    blr     x1
+    b       guest_resume
+
+guest_resume_briefly:
+    ldp     x0, x1, [sp]
+    ldp     x2, x3, [sp, #16]
+    ldp     x4, x5, [sp, #32]
+    ldp     x6, x7, [sp, #48]
+    ldp     x8, x9, [sp, #64]
+    ldp     x10, x11, [sp, #80]
+    ldp     x12, x13, [sp, #96]
+    ldp     x14, x15, [sp, #112]
+    ldp     x16, x17, [sp, #128]
+    ldr     x18, [sp, #144]
+    ldp     x29, x30, [sp, #232]
+    add     sp, sp, #{FRAME_SIZE}
+    eret
+    dsb     nsh                         // nothing behind ERET may run speculatively with a guest's registers
+    isb
+
 // void guest_enter(stack_top): leaves the stack as it is and enters the first guest that can run.
     .global guest_enter
 guest_enter:

@@ -32,6 +32,8 @@ impl TryLock {
     }
 
     /// Takes the lock, or answers `None` if somebody holds it.
+    ///
+    /// (`then`, not `then_some`: a [`Held`] made and thrown away would let go of the other's lock.)
     pub fn try_take(&self) -> Option<Held<'_>> {
         self.0
             .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
@@ -139,6 +141,7 @@ mod tests {
         let held = lock.try_take();
         assert!(held.is_some());
         assert!(lock.try_take().is_none());
+        assert!(lock.try_take().is_none(), "who fails to take it does not let go of it");
         drop(held);
         assert!(lock.try_take().is_some());
     }

@@ -185,8 +185,7 @@ fn hand_out(world: World, benches: Vec<Bench>) -> &'static World {
     for bench in benches {
         let Bench { pcpu, scheduler, vcpus } = bench;
         let interface = Interface::new(pcpu.redistributor);
-        let local =
-            Local { world, scheduler, vcpus, loaded: None, reschedule: false, wfi_traps: false, interface };
+        let local = Local::new(world, scheduler, vcpus, interface);
         // SAFETY: the boot CPU; the other CPUs wait for their release.
         unsafe { pcpu.give(local) };
     }

@@ -10,10 +10,10 @@
 use super::PORT_COUNT;
 use super::deliver::Attention;
 use super::domain::{Domain, Events};
-use super::lock::Held;
 use super::port::{Binding, Entry};
 use crate::addr::{DomainId, Port, VcpuId};
 use crate::hypercall::Errno;
+use crate::sync::Held;
 
 /// Why an operation was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use super::bind::Refusal;
 use super::domain::{Counters, Domain, Events, Vcpu};
-use super::lock::TryLock;
 use super::page::SharedInfo;
 use super::port::Entry;
 use super::view::AtomicRef;
@@ -14,6 +13,7 @@ use super::{DOMAINS, PORT_COUNT};
 use crate::addr::{DomainId, Port, VcpuId};
 use crate::hypercall::Errno;
 use crate::plan::Endpoint;
+use crate::sync::TryLock;
 
 /// How much of a static channel could be bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

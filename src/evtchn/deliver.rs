@@ -68,7 +68,7 @@ impl Events {
         let domain = self.domain(id).ok_or(Errno::ESRCH)?;
         let entry = domain.entry(port.index()).ok_or(Errno::EINVAL)?;
         if entry.is_used() {
-            domain.lift_mask(port.index(), entry.vcpu(), attention);
+            domain.lift_mask(port.index(), attention);
         }
         Ok(())
     }
@@ -115,13 +115,17 @@ impl Domain {
         }
     }
 
-    fn lift_mask(&self, port: usize, vcpu: VcpuId, attention: &impl Attention) {
+    fn lift_mask(&self, port: usize, attention: &impl Attention) {
         let (word, bit) = place(port);
         let (Some(pending), Some(mask)) = (self.shared.pending.get(word), self.shared.mask.get(word)) else {
             return;
         };
-        if mask.clear(bit) & bit != 0 && pending.get() & bit != 0 {
-            self.announce(word, vcpu, attention);
+        if mask.clear(bit) & bit != 0
+            && pending.get() & bit != 0
+            // Read here, as in `set_pending`: another vCPU may be moving the port.
+            && let Some(entry) = self.entry(port)
+        {
+            self.announce(word, entry.vcpu(), attention);
         }
     }
 

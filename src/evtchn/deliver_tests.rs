@@ -1,5 +1,7 @@
 //! Sending, masking, registering, polling: one thread, every rule of the two-level ABI.
 
+use core::sync::atomic::AtomicU64;
+
 use super::testing::{Asked, Witness, dom, domains, end, forever};
 use super::*;
 use crate::addr::{DomainId, Port, VcpuId};
@@ -225,15 +227,33 @@ fn registering_keeps_what_was_pending_and_raises_one_upcall() {
 #[test]
 fn vcpu_information_is_registered_once() {
     let (events, _, witness) = pair();
-    let place = forever(VcpuInfo::new());
     assert_eq!(events.has_registered(B, V0), Ok(false));
     assert_eq!(events.has_registered(B, V1), Ok(false));
     assert_eq!(events.has_registered(B, VcpuId::new(2)), Err(Errno::ENOENT));
     for vcpu in [V0, V1] {
+        let place = forever(VcpuInfo::new());
         events.register_vcpu_info(B, vcpu, place, &witness).unwrap();
         assert_eq!(events.has_registered(B, vcpu), Ok(true));
         assert_eq!(events.register_vcpu_info(B, vcpu, place, &witness), Err(Refusal::Error(Errno::EBUSY)));
     }
+}
+
+#[test]
+fn two_vcpus_cannot_share_a_place() {
+    let (events, _, witness) = pair();
+    let page = forever([const { AtomicU64::new(0) }; 512]);
+    let place = |word: usize| view::tests::info_in(page, word);
+    events.register_vcpu_info(B, V0, place(10), &witness).unwrap();
+    for shared in [5, 9, 10, 11, 15] {
+        let refused = events.register_vcpu_info(B, V1, place(shared), &witness);
+        assert_eq!(refused, Err(Refusal::Error(Errno::EINVAL)), "word {shared}");
+    }
+    assert_eq!(events.register_vcpu_info(B, V1, place(16), &witness), Ok(()));
+    assert_eq!(
+        events.register_vcpu_info(A, V1, place(4), &witness),
+        Ok(()),
+        "another domain's are elsewhere"
+    );
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::lock::{Held, TryLock};
 use super::page::{SharedInfo, VcpuInfo};
 use super::port::Entry;
 use super::view::AtomicRef;
 use super::word::Word;
 use super::{DOMAINS, PORT_COUNT};
 use crate::addr::{DomainId, Port, VcpuId};
+use crate::sync::{Held, TryLock};
 
 /// The event channels of all domains. Made by [`Builder`](super::Builder) at boot; from then on shared by all
 /// CPUs, and changed only through the atomics inside.

@@ -18,23 +18,24 @@ use crate::addr::{DomainId, Port, VcpuId};
 const A: DomainId = dom(1);
 const B: DomainId = dom(2);
 const V0: VcpuId = VcpuId::new(0);
+const V1: VcpuId = VcpuId::new(1);
 const P1: Port = Port::new(1);
 const P2: Port = Port::new(2);
 
-/// Two domains, connected by A:1 - B:1 and A:2 - B:2, and the interrupt of B's vCPU 0.
+/// Two domains, connected by A:1 - B:1 and A:2 - B:2, and the guest of B.
 struct World {
     events: Events,
     b: &'static SharedInfo,
-    /// The interrupt is pending.
-    interrupt: Word,
+    /// The interrupt is pending, by vCPU of B.
+    interrupts: [Word; 2],
     /// Ports whose events the guest has handled.
     handled: Word,
 }
 
 impl Attention for World {
-    fn upcall(&self, domain: DomainId, _: VcpuId) {
+    fn upcall(&self, domain: DomainId, vcpu: VcpuId) {
         if domain == B {
-            self.interrupt.swap(1);
+            self.interrupts[vcpu.index()].swap(1);
         }
     }
     fn wake(&self, _: DomainId, _: VcpuId) {}
@@ -45,35 +46,54 @@ fn leak<T>(value: T) -> &'static T {
 }
 
 impl World {
+    /// B has one vCPU.
     fn new() -> Arc<Self> {
+        Self::with(1)
+    }
+
+    fn with(vcpus: u16) -> Arc<Self> {
         let (a, b) = (leak(SharedInfo::new()), leak(SharedInfo::new()));
         let mut builder = Builder::new();
         builder.add_domain(A, 1, a).unwrap();
-        builder.add_domain(B, 1, b).unwrap();
+        builder.add_domain(B, vcpus, b).unwrap();
         builder.bind_static([end(1, 1), end(2, 1)]).unwrap();
         builder.bind_static([end(1, 2), end(2, 2)]).unwrap();
-        Arc::new(Self { events: builder.freeze(), b, interrupt: Word::new(0), handled: Word::new(0) })
+        let interrupts = [Word::new(0), Word::new(0)];
+        Arc::new(Self { events: builder.freeze(), b, interrupts, handled: Word::new(0) })
     }
 
     fn send(&self, port: Port) {
         self.events.send(A, port, self).unwrap();
     }
 
-    /// What the guest does on an interrupt: its upcall handler, with information at `info`.
+    /// What a guest with one vCPU does on an interrupt: its upcall handler, with information at `info`.
     fn interrupted(&self, info: &VcpuInfo) {
-        if self.interrupt.swap(0) == 0 {
+        self.handle(V0, info, u64::MAX);
+    }
+
+    /// The handler of `vcpu`, which looks after the ports `mine`.
+    fn handle(&self, vcpu: VcpuId, info: &VcpuInfo, mine: u64) {
+        if self.interrupts[vcpu.index()].swap(0) == 0 {
             return;
         }
         loop {
             info.upcall.put(0);
             if info.selector.swap(0) & 1 != 0 {
-                let ready = self.b.pending[0].get() & !self.b.mask[0].get();
+                let ready = self.b.pending[0].get() & !self.b.mask[0].get() & mine;
                 self.b.pending[0].clear(ready);
                 self.handled.set(ready);
             }
             if info.upcall.get() == 0 {
                 break;
             }
+        }
+    }
+
+    /// What a guest does when `vcpu` starts: registers `place`, again for as long as others are at it.
+    fn register(&self, vcpu: VcpuId, place: &'static VcpuInfo) {
+        while let Err(refusal) = self.events.register_vcpu_info(B, vcpu, place, self) {
+            assert_eq!(refusal, Refusal::Busy);
+            thread::yield_now();
         }
     }
 
@@ -211,19 +231,118 @@ fn loom_an_event_sent_while_vcpu_information_moves_is_found_at_the_new_place() {
     });
 }
 
+/// Both vCPUs of B start at the same time, each with a port of its own, while A sends to `ports`. All
+/// interleavings in which a thread is interrupted at most `preemptions` times (or any number of times).
+fn two_vcpus_register(ports: &'static [Port], preemptions: Option<usize>) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = preemptions;
+    model.check(move || {
+        let world = World::with(2);
+        world.events.bind_vcpu(B, P2, 1).unwrap();
+        let (mine, others) = (leak(VcpuInfo::new()), leak(VcpuInfo::new()));
+        let other = {
+            let world = world.clone();
+            thread::spawn(move || {
+                world.register(V1, others);
+                world.handle(V1, others, 0b100);
+            })
+        };
+        let sender = {
+            let world = world.clone();
+            thread::spawn(move || ports.iter().for_each(|port| world.send(*port)))
+        };
+        world.register(V0, mine);
+        other.join().unwrap();
+        sender.join().unwrap();
+        world.handle(V0, mine, 0b010);
+        world.handle(V1, others, 0b100);
+        let sent = ports.iter().fold(0, |bits, port| bits | 1 << port.get());
+        assert_eq!(world.handled.get(), sent, "an event was lost");
+        assert_eq!([mine, others].map(|info| info.upcall.get()), [0, 0], "an upcall without an interrupt");
+    });
+}
+
+#[test]
+fn loom_an_event_sent_while_another_vcpu_registers_is_found_at_the_new_place() {
+    two_vcpus_register(&[P2], None);
+}
+
+/// Without a bound this takes hours.
+#[test]
+fn loom_events_for_two_vcpus_that_register_at_once_are_found_by_both() {
+    two_vcpus_register(&[P2, P1], Some(3));
+}
+
+/// One vCPU registers for another, `vcpu`, which runs already and takes an interrupt at its new place meanwhile. The
+/// ABI allows it, though Linux does not do it.
+fn one_registers_for_another(vcpu: VcpuId, port: Port) {
+    loom::model(move || {
+        let world = World::with(2);
+        world.events.bind_vcpu(B, P2, 1).unwrap();
+        world.interrupts[vcpu.index()].put(1);
+        let (place, mine) = (leak(VcpuInfo::new()), 1 << port.get());
+        let running = {
+            let world = world.clone();
+            thread::spawn(move || world.handle(vcpu, place, mine))
+        };
+        let sender = {
+            let world = world.clone();
+            thread::spawn(move || world.send(port))
+        };
+        world.register(vcpu, place);
+        running.join().unwrap();
+        sender.join().unwrap();
+        world.handle(vcpu, place, mine);
+        assert_eq!(world.handled.get(), mine, "an event was lost");
+        assert_eq!(place.upcall.get(), 0, "an upcall is asserted without an interrupt");
+    });
+}
+
+#[test]
+fn loom_an_event_sent_while_one_vcpu_registers_for_another_is_found() {
+    one_registers_for_another(V1, P2);
+}
+
+#[test]
+fn loom_an_event_sent_while_another_vcpu_registers_for_the_first_is_found() {
+    one_registers_for_another(V0, P1);
+}
+
+/// Two vCPUs register the same vCPU: one of the places is it, and the event is told there.
+#[test]
+fn loom_of_two_registrations_of_one_vcpu_one_counts() {
+    loom::model(|| {
+        let world = World::new();
+        let places = [leak(VcpuInfo::new()), leak(VcpuInfo::new())];
+        let register = |world: &World, place| loop {
+            match world.events.register_vcpu_info(B, V0, place, world) {
+                Err(Refusal::Busy) => thread::yield_now(),
+                done => break done.is_ok(),
+            }
+        };
+        let other = {
+            let (world, place) = (world.clone(), places[1]);
+            thread::spawn(move || register(&world, place))
+        };
+        let sender = {
+            let world = world.clone();
+            thread::spawn(move || world.send(P1))
+        };
+        let mine = register(&world, places[0]);
+        assert_eq!(other.join().unwrap(), !mine, "exactly one");
+        sender.join().unwrap();
+        world.all_arrived(places[usize::from(!mine)], 0b010);
+    });
+}
+
 /// Moves the port to vCPU 1 as Linux does: mask, bind, unmask, and look. Each vCPU ignores ports of the other.
 #[test]
 fn loom_an_event_sent_while_its_port_moves_is_told_to_the_new_vcpu() {
     loom::model(|| {
-        let (a, b) = (leak(SharedInfo::new()), leak(SharedInfo::new()));
-        let mut builder = Builder::new();
-        builder.add_domain(A, 1, a).unwrap();
-        builder.add_domain(B, 2, b).unwrap();
-        builder.bind_static([end(1, 1), end(2, 1)]).unwrap();
-        let world =
-            Arc::new(World { events: builder.freeze(), b, interrupt: Word::new(0), handled: Word::new(0) });
+        let world = World::with(2);
+        let b = world.b;
         let place = leak(VcpuInfo::new());
-        world.events.register_vcpu_info(B, VcpuId::new(1), place, &*world).unwrap();
+        world.events.register_vcpu_info(B, V1, place, &*world).unwrap();
         place.selector.put(0);
         place.upcall.put(0);
         let sender = {

@@ -46,7 +46,6 @@ mod bind;
 mod build;
 mod deliver;
 mod domain;
-mod lock;
 mod page;
 mod port;
 mod vcpu;

@@ -67,6 +67,12 @@ impl VcpuInfo {
         }
     }
 
+    /// Whether the two share a byte.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let [one, two] = [self, other].map(|info| core::ptr::from_ref(info).addr());
+        one.abs_diff(two) < size_of::<Self>()
+    }
+
     /// Takes over what `old` holds, or zeros where there is nothing to take over.
     pub(super) fn take_over(&self, old: Option<&Self>) {
         self.upcall.put(old.map_or(0, |old| old.upcall.get()));

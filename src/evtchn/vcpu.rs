@@ -30,13 +30,23 @@ impl Events {
 
     /// `VCPUOP_register_vcpu_info`: from now on, `vcpu` is told about events at `place`.
     ///
-    /// Senders do not stop meanwhile. One that still saw the old place has set its pending bit before; all words
-    /// are selected and an upcall is raised *after* the new place is published, so whichever vCPU follows
-    /// that upcall finds the bit. What such a sender writes at the old place is not read again.
+    /// Senders do not stop meanwhile, and nothing is lost: a sender sets P and then reads which place it is; here,
+    /// the place is published, and then all of S is set, then U, then the upcall is raised.
+    ///
+    /// * A sender that reads the new place announces there. Its S and U merge with these; whichever of the two
+    ///   raises the upcall, S is set by then.
+    /// * A sender that reads the old place, or none, did so before the new one was published in the one order of
+    ///   all these accesses ([`word`](super::word)), and set P before that. The vCPU that follows the upcall raised
+    ///   here reads P after it, and finds the bit. What the sender writes at the old place is not read again.
+    ///
+    /// Registrations of different vCPUs at once share nothing but the configuration lock: the second is sent back
+    /// to its guest, which is [`Refusal::Busy`] and no error.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if there is no such vCPU, `EBUSY` if it has registered before.
+    /// `ENOENT` if there is no such vCPU, `EBUSY` if it has registered before, `EINVAL` if `place` shares a byte
+    /// with that of another vCPU: the words of the two would be of different sizes at the same address, which is
+    /// more than the atomics of the language promise to handle.
     pub fn register_vcpu_info(
         &self,
         id: DomainId,
@@ -49,6 +59,9 @@ impl Events {
         let _held = domain.config.try_take().ok_or(Refusal::Busy)?;
         if side.has_registered() {
             return Err(Errno::EBUSY.into());
+        }
+        if domain.vcpus.iter().filter_map(|vcpu| vcpu.info.get()).any(|used| used.overlaps(place)) {
+            return Err(Errno::EINVAL.into());
         }
         place.take_over(side.first_info);
         side.info.put(Some(place));

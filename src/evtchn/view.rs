@@ -83,9 +83,17 @@ fn address<T>(target: Option<&'static T>) -> *mut T {
 
 #[cfg(test)]
 #[cfg(not(loom))]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use core::sync::atomic::AtomicU64;
     use std::alloc::{Layout, alloc_zeroed, dealloc};
+
+    /// The information that begins at word `word` of a page.
+    pub(in super::super) fn info_in(page: &'static [AtomicU64; 512], word: usize) -> &'static VcpuInfo {
+        let words = page.get(word..word + 6).unwrap();
+        // SAFETY: the 48 bytes are initialised, live for ever, and are atomics; the pointer covers all of them.
+        unsafe { VcpuInfo::at(NonNull::from(words).cast()) }.unwrap()
+    }
 
     fn with_page(test: impl FnOnce(NonNull<u8>)) {
         let layout = Layout::from_size_align(4096, 4096).unwrap();

@@ -13,13 +13,19 @@ const GENERAL_ERROR: i16 = -1;
 const BAD_DOMAIN: i16 = -2;
 const PERMISSION_DENIED: i16 = -8;
 
+/// Operations take the low 12 bits of the command.
+const CMD_BITS: u32 = 12;
 /// Entries refused before other work on this pCPU gets a turn.
 const BATCH: u32 = 32;
 
 pub(super) fn grant_table_op(caller: &impl Caller, args: [u64; 5]) -> Answer {
     let [cmd, arg, count, ..] = args;
-    let (arg, count) = (Gva::new(arg), count as u32);
-    match cmd as u32 {
+    let (cmd, arg, count) = (cmd as u32, Gva::new(arg), count as u32);
+    // Xen keeps where it was in the bits above the command, and finds nothing there to go on from.
+    if count > i32::MAX as u32 || cmd >> CMD_BITS != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    match cmd {
         // map_grant_ref, unmap_grant_ref, copy: size of an entry, and where its status is.
         0 => refuse_all(caller, args, 32, 18),
         1 => refuse_all(caller, args, 24, 20),
@@ -42,9 +48,6 @@ pub(super) fn grant_table_op(caller: &impl Caller, args: [u64; 5]) -> Answer {
 fn refuse_all(caller: &impl Caller, args: [u64; 5], size: u64, status: u64) -> Answer {
     let [cmd, base, count, x3, x4] = args;
     let count = count as u32;
-    if count > i32::MAX as u32 {
-        return Err(Errno::EINVAL.into());
-    }
     let now = count.min(BATCH);
     let mut entry = Gva::new(base);
     for _ in 0..now {
@@ -75,16 +78,15 @@ fn query_size(caller: &impl Caller, arg: Gva) -> Answer {
     Ok(0)
 }
 
-/// `version@0(4)`: 1 it is, and stays.
+/// `version@0(4)`: 1 it is, and stays; the guest is told so whatever it asked for.
 fn set_version(caller: &impl Caller, arg: Gva) -> Answer {
     let mut op = Record::<4>::read(caller, arg)?;
-    match op.u32::<0>() {
+    let result = match op.u32::<0>() {
         1 => Ok(0),
-        2 => {
-            op.set_u32::<0>(1);
-            op.write(caller, arg)?;
-            Err(Errno::ENOSYS.into())
-        }
+        2 => Err(Errno::ENOSYS.into()),
         _ => Err(Errno::EINVAL.into()),
-    }
+    };
+    op.set_u32::<0>(1);
+    op.write(caller, arg)?;
+    result
 }

@@ -4,7 +4,10 @@
 //! xen/include/public/memory.h.
 
 use super::record::Record;
-use super::{Answer, Caller, Early, Errno, MapError, Outcome, SpecialPage, any_domain, offset, own_domain};
+use super::{
+    Answer, Caller, Early, Errno, MapError, Outcome, SpecialPage, any_domain, offset, own_domain,
+    refuse_remote,
+};
 use crate::addr::Gva;
 
 /// Operations take the low 6 bits of the command; the rest says where a batch goes on.
@@ -35,6 +38,10 @@ pub(super) fn memory_op(caller: &impl Caller, args: [u64; 5]) -> Answer {
     match op {
         // increase_reservation, decrease_reservation, populate_physmap answer how many extents were done.
         0 | 1 | 6 => Ok(0),
+        // None of these goes on anywhere.
+        2 | 3 | 4 | 14 | 15 | 26 | 27 if start != 0 => Err(Errno::EINVAL.into()),
+        // maximum_ram_page: of the machine the guest sees. The real one is not its affair.
+        2 => Ok(caller.highest_frame() as i64),
         3 | 4 => {
             own_domain(caller, Record::<2>::read(caller, arg)?.u16::<0>())?;
             Ok(caller.memory_pages() as i64)
@@ -56,12 +63,7 @@ pub(super) fn memory_op(caller: &impl Caller, args: [u64; 5]) -> Answer {
         28 => {
             // acquire_resource of oneself is not a thing; of others, not allowed.
             let raw = Record::<2>::read(caller, arg)?.u16::<0>();
-            Err(if raw == super::DOMID_SELF {
-                Errno::ESRCH
-            } else {
-                any_domain(caller, raw).map_or_else(|e| e, |_| Errno::EPERM)
-            }
-            .into())
+            Err(refuse_remote(caller, raw).into())
         }
         _ => Err(Errno::ENOSYS.into()),
     }
@@ -81,17 +83,18 @@ fn add_to_physmap(caller: &impl Caller, arg: Gva) -> Answer {
     if domain != caller.domain() {
         return Err(Errno::EPERM.into());
     }
+    let frame = op.u64::<16>();
+    if frame == u64::MAX {
+        return Err(Errno::EINVAL.into());
+    }
     if space == SPACE_GMFN_RANGE && op.u16::<2>() == 0 {
         return Ok(0);
     }
-    place(caller, space, op.u64::<8>(), op.u64::<16>())
+    place(caller, space, op.u64::<8>(), frame)
 }
 
 /// Maps the page that `space` and `index` name at guest frame `frame`.
 fn place(caller: &impl Caller, space: u32, index: u64, frame: u64) -> Answer {
-    if frame == u64::MAX {
-        return Err(Errno::EINVAL.into());
-    }
     let page = match space {
         SPACE_SHARED_INFO if index == 0 => SpecialPage::SharedInfo,
         SPACE_GRANT_TABLE => match u32::try_from(index) {
@@ -139,7 +142,13 @@ fn add_to_physmap_batch(caller: &impl Caller, arg: Gva, start: u64, args: [u64; 
         if frame == u64::MAX {
             return Err(Errno::EINVAL.into());
         }
-        let result = match place_any(caller, space, index, frame) {
+        let result = if space == SPACE_GMFN_FOREIGN {
+            // Another domain's page can be asked for here, and is refused.
+            Err(refuse_remote(caller, op.u16::<6>()).into())
+        } else {
+            place(caller, space, index, frame)
+        };
+        let result = match result {
             Ok(_) => 0,
             Err(Early::Error(errno)) => errno.code() as i32,
             Err(instead) => return Err(instead),
@@ -147,14 +156,6 @@ fn add_to_physmap_batch(caller: &impl Caller, arg: Gva, start: u64, args: [u64; 
         caller.write_guest(offset(errors, entry * 4)?, &result.to_le_bytes())?;
     }
     Ok(0)
-}
-
-/// One entry of a batch, where mapping another domain's page can be asked for, and is refused.
-fn place_any(caller: &impl Caller, space: u32, index: u64, frame: u64) -> Answer {
-    if space == SPACE_GMFN_FOREIGN {
-        return Err(Errno::EPERM.into());
-    }
-    place(caller, space, index, frame)
 }
 
 /// `domid@0(2) gpfn@8(8)`.

@@ -25,6 +25,12 @@ mod multicall;
 mod record;
 mod sched;
 mod state;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod testing;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
 mod vcpu;
 pub mod version;
 
@@ -109,7 +115,7 @@ impl From<Answer> for Outcome {
 }
 
 /// Executes hypercall `number` with arguments `args` for `caller`.
-#[inline]
+#[inline(always)]
 pub fn dispatch(caller: &impl Caller, number: u64, args: [u64; 5]) -> Outcome {
     // The one that is called a million times a second comes first.
     if number == EVENT_CHANNEL_OP {
@@ -124,7 +130,8 @@ pub fn dispatch(caller: &impl Caller, number: u64, args: [u64; 5]) -> Outcome {
 const MULTICALL: u64 = 13;
 const EVENT_CHANNEL_OP: u64 = 32;
 
-/// All hypercalls but multicall, which is made of these.
+/// All hypercalls but multicall, which is made of these. Not inlined: the way of an event must not pay for it.
+#[inline(never)]
 fn single(caller: &impl Caller, number: u64, args: [u64; 5]) -> Outcome {
     match number {
         7 => control::platform_op(caller, args),
@@ -162,6 +169,12 @@ fn any_domain(caller: &impl Caller, raw: u16) -> Result<DomainId, Errno> {
 /// `ESRCH` if it names no domain, `EPERM` if it names another.
 fn own_domain(caller: &impl Caller, raw: u16) -> Result<(), Errno> {
     if any_domain(caller, raw)? == caller.domain() { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// Why something about *another* domain is refused, whoever it is: only what is said differs. "The calling
+/// domain" names no other domain; the caller's own *number* is a number like any other here.
+fn refuse_remote(caller: &impl Caller, raw: u16) -> Errno {
+    if raw == DOMID_SELF { Errno::ESRCH } else { any_domain(caller, raw).err().unwrap_or(Errno::EPERM) }
 }
 
 /// The address `bytes` after `base`.

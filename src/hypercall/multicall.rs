@@ -11,15 +11,16 @@ const ENTRY: u64 = 64;
 /// Entries done before other work on this pCPU gets a turn.
 const BATCH: u32 = 8;
 
+#[inline(never)]
 pub(super) fn multicall(caller: &impl Caller, args: [u64; 5]) -> Answer {
     let [list, count, x2, x3, x4] = args;
     let mut entry = Gva::new(list);
-    let mut left = count as u32;
+    let mut left = count;
     for _ in 0..BATCH {
         if left == 0 {
             return Ok(0);
         }
-        let again = Early::Instead(Outcome::Continue([entry.get(), left.into(), x2, x3, x4]));
+        let again = Early::Instead(Outcome::Continue([entry.get(), left, x2, x3, x4]));
         let mut op = Record::<64>::read(caller, entry)?;
         let inner = [op.u64::<16>(), op.u64::<24>(), op.u64::<32>(), op.u64::<40>(), op.u64::<48>()];
         let outcome = match op.u64::<0>() {
@@ -46,6 +47,7 @@ pub(super) fn multicall(caller: &impl Caller, args: [u64; 5]) -> Answer {
                 if left == 0 {
                     return Err(Early::Instead(outcome));
                 }
+                caller.events().stop_polling(caller.domain(), caller.vcpu());
             }
         }
         entry = offset(entry, ENTRY)?;
@@ -53,5 +55,5 @@ pub(super) fn multicall(caller: &impl Caller, args: [u64; 5]) -> Answer {
     if left == 0 {
         return Ok(0);
     }
-    Err(Early::Instead(Outcome::Continue([entry.get(), left.into(), x2, x3, x4])))
+    Err(Early::Instead(Outcome::Continue([entry.get(), left, x2, x3, x4])))
 }

@@ -1,7 +1,7 @@
 //! `sched_op` (29): waiting, stopping, watchdogs. Layouts: xen/include/public/sched.h.
 
 use super::record::Record;
-use super::{Answer, Caller, DOMID_SELF, Early, Errno, Outcome, ShutdownReason, any_domain, offset};
+use super::{Answer, Caller, Early, Errno, Outcome, ShutdownReason, refuse_remote};
 use crate::addr::Gva;
 use crate::evtchn::Poll;
 
@@ -21,7 +21,7 @@ pub(super) fn sched_op(caller: &impl Caller, [cmd, arg, ..]: [u64; 5]) -> Answer
         3 => poll(caller, arg),
         4 => {
             let raw = Record::<8>::read(caller, arg)?.u16::<0>();
-            Err(remote_shutdown(caller, raw).into())
+            Err(refuse_remote(caller, raw).into())
         }
         5 => {
             let reason = ShutdownReason::from_raw(Record::<4>::read(caller, arg)?.u32::<0>());
@@ -34,14 +34,6 @@ pub(super) fn sched_op(caller: &impl Caller, [cmd, arg, ..]: [u64; 5]) -> Answer
     }
 }
 
-/// Whoever asks, it is refused: only what is said differs. A domain's own *number* is like any other here.
-fn remote_shutdown(caller: &impl Caller, raw: u16) -> Errno {
-    if raw == DOMID_SELF {
-        return Errno::ESRCH;
-    }
-    any_domain(caller, raw).map_or_else(|unknown| unknown, |_| Errno::EPERM)
-}
-
 /// `ports@0(8) nr_ports@8(4) timeout@16(8)`.
 fn poll(caller: &impl Caller, arg: Gva) -> Answer {
     let op = Record::<24>::read(caller, arg)?;
@@ -49,14 +41,14 @@ fn poll(caller: &impl Caller, arg: Gva) -> Answer {
     if count > MAX_PORTS {
         return Err(Errno::EINVAL.into());
     }
-    let mut raw = [[0; 4]; MAX_PORTS as usize];
-    let listed = raw.get_mut(..count as usize).unwrap_or_default();
-    if count > 0 {
-        caller.read_guest(offset(Gva::new(op.u64::<0>()), 0)?, listed.as_flattened_mut())?;
-    }
     let (events, domain, vcpu) = (caller.events(), caller.domain(), caller.vcpu());
     if !caller.interrupts_masked() && events.upcall_line(domain, vcpu) {
         return Ok(0);
+    }
+    let mut raw = [[0; 4]; MAX_PORTS as usize];
+    let listed = raw.get_mut(..count as usize).unwrap_or_default();
+    if count > 0 {
+        caller.read_guest(Gva::new(op.u64::<0>()), listed.as_flattened_mut())?;
     }
     let ports = listed.iter().map(|port| u32::from_le_bytes(*port));
     match events.poll(domain, vcpu, ports)? {

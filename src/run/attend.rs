@@ -3,6 +3,7 @@
 use portunus::sched::Slot;
 
 use super::Here;
+use super::hypercall::Call;
 use super::pcpu::{DOORBELL, Vcpu};
 use crate::arch::aarch64::{gicv3, guest, timer};
 
@@ -29,7 +30,7 @@ impl Here<'_> {
                 Some(_) if !busy => return,
                 Some(_) if rounds == ROUNDS => {
                     // The rest is attended to after the guest has had its chance.
-                    gicv3::send_sgi(DOORBELL, self.pcpu.affinity);
+                    gicv3::send_sgi(DOORBELL, self.pcpu.sgi);
                     return;
                 }
                 Some(_) => rounds += 1,
@@ -133,8 +134,11 @@ impl Here<'_> {
             vcpu.domain.publish(woken, self.pcpu);
         }
         self.local.loaded = Some(slot);
+        let (world, pcpu) = (self.world, self.pcpu);
         let Some(vcpu) = self.local.current() else { return };
         vcpu.registers.restore(self.frame);
+        let call = Call { world, pcpu, domain: vcpu.domain, vcpu: vcpu.id };
+        self.local.call = Some(call);
         self.resync();
         if let Some(vcpu) = self.local.current() {
             vcpu.registers.start_timers();
@@ -152,6 +156,7 @@ impl Here<'_> {
             vcpu.domain.publish(woken, self.pcpu);
         }
         self.local.loaded = None;
+        self.local.call = None;
     }
 }
 

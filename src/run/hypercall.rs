@@ -2,7 +2,7 @@
 
 use portunus::addr::{DomainId, Gva, Ipa, VcpuId};
 use portunus::evtchn::{Attention, Events, VcpuInfo};
-use portunus::hypercall::{CallState, Caller, Fault, MapError, Outcome, PlaceError, SpecialPage, dispatch};
+use portunus::hypercall::{CallState, Caller, Fault, MapError, Outcome, PlaceError, SpecialPage};
 use portunus::sched::nanoseconds;
 
 use super::Here;
@@ -12,29 +12,20 @@ use super::world::{Domain, World};
 use crate::arch::aarch64::{guest, timer};
 
 /// The vCPU that executes a hypercall.
-struct Call {
-    world: &'static World,
-    pcpu: &'static Pcpu,
-    domain: &'static Domain,
-    vcpu: VcpuId,
+pub struct Call {
+    /// Everything that is shared.
+    pub world: &'static World,
+    /// The executing pCPU.
+    pub pcpu: &'static Pcpu,
+    /// The domain.
+    pub domain: &'static Domain,
+    /// The vCPU's number in it.
+    pub vcpu: VcpuId,
 }
 
 impl Here<'_> {
-    /// Executes the hypercall in x16 with the arguments in x0 to x4.
-    #[inline]
-    pub(super) fn hypercall(&mut self) {
-        let Some(vcpu) = self.local.current() else { return };
-        let call = Call { world: self.world, pcpu: self.pcpu, domain: vcpu.domain, vcpu: vcpu.id };
-        let [x0, x1, x2, x3, x4, ..] = self.frame.x;
-        let number = self.frame.register(16);
-        match dispatch(&call, number, [x0, x1, x2, x3, x4]) {
-            Outcome::Return(value) => self.frame.set_register(0, value.cast_unsigned()),
-            outcome => self.follow(&call, outcome),
-        }
-    }
-
-    #[cold]
-    fn follow(&mut self, call: &Call, outcome: Outcome) {
+    /// Does what a hypercall asked for beyond a return value.
+    pub(super) fn follow(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Return(value) => self.frame.set_register(0, value.cast_unsigned()),
             Outcome::Retry => {
@@ -62,11 +53,13 @@ impl Here<'_> {
                 if let Some(vcpu) = self.local.current() {
                     vcpu.polling = true;
                 }
-                self.block(until.map(|time| call.world.ticks_at(time)));
+                self.block(until.map(|time| self.world.ticks_at(time)));
             }
             Outcome::Shutdown(reason) => {
                 self.frame.set_register(0, 0);
-                self.shut_down(call.domain, reason);
+                if let Some(domain) = self.local.current().map(|vcpu| vcpu.domain) {
+                    self.shut_down(domain, reason);
+                }
             }
         }
     }
@@ -101,7 +94,7 @@ impl Attention for Call {
 }
 
 impl Caller for Call {
-    #[inline]
+    #[inline(always)]
     fn domain(&self) -> DomainId {
         self.domain.id
     }
@@ -111,7 +104,7 @@ impl Caller for Call {
         self.vcpu
     }
 
-    #[inline]
+    #[inline(always)]
     fn events(&self) -> &Events {
         &self.world.events
     }
@@ -120,7 +113,7 @@ impl Caller for Call {
         &self.domain.calls
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_guest(&self, from: Gva, into: &mut [u8]) -> Result<(), Fault> {
         super::memory::read_guest(from, into)
     }

@@ -24,7 +24,13 @@ pub fn enable(pcpu: &Pcpu, world: &World) {
 impl Here<'_> {
     /// Takes one physical interrupt, if there is one. If there are more, the next entry of a guest ends at once.
     pub(super) fn interrupt(&mut self) {
-        let Some(intid) = gicv3::acknowledge() else { return };
+        if let Some(intid) = gicv3::acknowledge() {
+            self.handle(intid);
+        }
+    }
+
+    /// Handles an interrupt that was acknowledged.
+    pub(super) fn handle(&mut self, intid: IntId) {
         let timer = &self.world.timer;
         if intid == timer.virt || intid == timer.phys {
             return self.guest_timer(intid);
@@ -116,7 +122,7 @@ impl Keyboard for Keys {
 /// Sends what there is to send. `pcpu` is the executing one.
 pub(super) fn pump(pcpu: &Pcpu) {
     if console::pump() == Some(Pumped::Again) {
-        gicv3::send_sgi(CONSOLE_AGAIN, pcpu.affinity);
+        gicv3::send_sgi(CONSOLE_AGAIN, pcpu.sgi);
     }
 }
 

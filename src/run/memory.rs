@@ -166,8 +166,18 @@ const fn refusal(error: mm::MapError) -> MapError {
 /// # Errors
 ///
 /// [`Fault`] if that load would fault.
-#[inline]
+#[inline(always)]
 pub fn read_guest(from: Gva, into: &mut [u8]) -> Result<(), Fault> {
+    if from.page_offset() + into.len() as u64 <= PAGE_SIZE {
+        // SAFETY: stage 2 maps nothing but RAM of the domain and its special pages, all of which EL2 maps.
+        unsafe { bytes::read(both_stages(from, false).ok_or(Fault)?, into) };
+        return Ok(());
+    }
+    read_across_pages(from, into)
+}
+
+#[cold]
+fn read_across_pages(from: Gva, into: &mut [u8]) -> Result<(), Fault> {
     let mut done = 0;
     while done < into.len() {
         let at = from.checked_add(done as u64).ok_or(Fault)?;
@@ -175,7 +185,7 @@ pub fn read_guest(from: Gva, into: &mut [u8]) -> Result<(), Fault> {
         let chunk = into.get_mut(done..).unwrap_or_default();
         let length = chunk.len().min(room);
         let chunk = chunk.get_mut(..length).unwrap_or_default();
-        // SAFETY: stage 2 maps nothing but RAM of the domain and its special pages, all of which EL2 maps.
+        // SAFETY: as for `read_guest`.
         unsafe { bytes::read(both_stages(at, false).ok_or(Fault)?, chunk) };
         done += length;
     }

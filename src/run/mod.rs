@@ -9,6 +9,7 @@
 
 mod attend;
 mod block;
+mod brief;
 mod end;
 mod fault;
 mod firmware;
@@ -69,13 +70,27 @@ extern "C" fn first_entry(frame: &mut TrapFrame) {
     }
 }
 
-/// A synchronous exception of a guest. Called by boot/vectors.S.
+/// A hypercall that does more than to return a number: [`brief`] has executed it.
+extern "C" fn guest_unanswered(frame: &mut TrapFrame) {
+    let Some(mut here) = here(frame) else { return };
+    if let Some(outcome) = here.local.unanswered.take() {
+        here.follow(outcome);
+    }
+    here.leave();
+}
+
+/// Everything is done but to see who rang, or who runs next.
+extern "C" fn guest_left(frame: &mut TrapFrame) {
+    let Some(mut here) = here(frame) else { return };
+    here.leave();
+}
+
+/// A synchronous exception of a guest. Called by boot/vectors.S, for AArch64 state by way of [`brief`].
 #[unsafe(no_mangle)]
 extern "C" fn guest_sync(frame: &mut TrapFrame) {
     let Some(mut here) = here(frame) else { return };
     let esr = Esr::new(ESR_EL2::read());
     match esr.class() {
-        Esr::HVC if esr.immediate() == portunus::hypercall::HVC_IMMEDIATE => here.hypercall(),
         Esr::HVC => here.firmware_by_hvc(esr),
         Esr::SMC => here.firmware_by_smc(esr),
         Esr::SYSREG => here.system_register(esr),
@@ -87,11 +102,15 @@ extern "C" fn guest_sync(frame: &mut TrapFrame) {
     here.leave();
 }
 
-/// A physical interrupt while a guest ran. Called by boot/vectors.S.
+/// A physical interrupt while a guest ran. Called by boot/vectors.S, for AArch64 state by way of [`brief`], which has
+/// acknowledged it.
 #[unsafe(no_mangle)]
 extern "C" fn guest_irq(frame: &mut TrapFrame) {
     let Some(mut here) = here(frame) else { return };
-    here.interrupt();
+    match here.local.acknowledged.take() {
+        Some(intid) => here.handle(intid),
+        None => here.interrupt(),
+    }
     here.leave();
 }
 

@@ -5,13 +5,15 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use portunus::addr::{Affinity, CpuId, IntId, PaSpan, VcpuId};
+use portunus::hypercall::Outcome;
 use portunus::sched::{Scheduler, Slot};
 use portunus::vdev::idregs::IdValues;
 use portunus::vgic::LrBank;
 use spin::Once;
 
+use super::hypercall::Call;
 use super::world::{Domain, World};
-use crate::arch::aarch64::gicv3::{self, Interface, Redistributor};
+use crate::arch::aarch64::gicv3::{self, Interface, Redistributor, SgiTarget};
 use crate::arch::aarch64::vcpu::Registers;
 
 /// The SGI that says: look at your doorbell.
@@ -23,6 +25,8 @@ pub struct Pcpu {
     pub cpu: CpuId,
     /// Its place in the system.
     pub affinity: Affinity,
+    /// How others send it an SGI.
+    pub sgi: SgiTarget,
     /// Its part of the interrupt controller.
     pub redistributor: Redistributor,
     /// What it says of itself, once it is up.
@@ -61,6 +65,12 @@ pub struct Local {
     pub loaded: Option<Slot>,
     /// Something may have changed about who should run.
     pub reschedule: bool,
+    /// The loaded vCPU as the caller of hypercalls.
+    pub call: Option<Call>,
+    /// What a hypercall wants done, until the frame is complete.
+    pub unanswered: Option<Outcome>,
+    /// A physical interrupt that was acknowledged, until the frame is complete.
+    pub acknowledged: Option<IntId>,
     /// Whether a guest's WFI traps at present.
     pub wfi_traps: bool,
     /// Its list registers.
@@ -92,6 +102,7 @@ impl Pcpu {
         Self {
             cpu,
             affinity,
+            sgi: SgiTarget::new(affinity),
             redistributor,
             ids: Once::new(),
             doorbell: Doorbell::default(),
@@ -149,6 +160,15 @@ impl Doorbell {
     }
 }
 
+impl Doorbell {
+    /// Takes the upcall of `slot` if that is all that was rung for; otherwise nothing is taken.
+    #[inline]
+    pub fn take_upcall_alone(&self, slot: Slot) -> bool {
+        self.others.load(SeqCst) == 0
+            && self.upcalls.compare_exchange(1 << slot.index(), 0, SeqCst, SeqCst).is_ok()
+    }
+}
+
 impl Pcpu {
     /// An event was sent to the vCPU in `slot`. `from` is the executing pCPU, which looks at its own doorbell before
     /// it enters a guest.
@@ -166,12 +186,29 @@ impl Pcpu {
     #[inline(always)]
     fn ring(&self, word: &AtomicU64, slot: Slot, from: &Self) {
         if word.fetch_or(1 << slot.index(), SeqCst) == 0 && !core::ptr::eq(self, from) {
-            gicv3::send_sgi(DOORBELL, self.affinity);
+            gicv3::send_sgi(DOORBELL, self.sgi);
         }
     }
 }
 
 impl Local {
+    /// A pCPU on which nothing is loaded.
+    #[must_use]
+    pub fn new(world: &'static World, scheduler: Scheduler, vcpus: Vec<Vcpu>, interface: Interface) -> Self {
+        Self {
+            world,
+            scheduler,
+            vcpus,
+            loaded: None,
+            reschedule: false,
+            call: None,
+            unanswered: None,
+            acknowledged: None,
+            wfi_traps: false,
+            interface,
+        }
+    }
+
     /// The vCPU that is loaded: after a trap, the one that trapped.
     #[inline(always)]
     pub fn current(&mut self) -> Option<&mut Vcpu> {

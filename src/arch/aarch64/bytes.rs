@@ -9,13 +9,25 @@ use portunus::addr::Pa;
 /// # Safety
 ///
 /// EL2 maps the memory as RAM.
-#[inline]
+#[inline(always)]
 pub unsafe fn read(from: Pa, into: &mut [u8]) {
     let source = from.get() as *const u8;
-    let whole = if from.is_aligned(4) { into.len() & !3 } else { 0 };
+    if from.is_aligned(4)
+        && let Ok(word) = <&mut [u8; 4]>::try_from(&mut *into)
+    {
+        // SAFETY: aligned, and inside the memory that the caller vouches for.
+        *word = unsafe { source.cast::<u32>().read_volatile() }.to_ne_bytes();
+        return;
+    }
+    unaligned_or_long(source, into);
+}
+
+/// The general case of [`read`].
+fn unaligned_or_long(source: *const u8, into: &mut [u8]) {
+    let whole = if source.addr().is_multiple_of(4) { into.len() & !3 } else { 0 };
     let (words, rest) = into.split_at_mut(whole);
     for (index, word) in words.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        // SAFETY: aligned, and inside the memory that the caller vouches for.
+        // SAFETY: aligned, and inside the memory that the caller of `read` vouches for.
         *word = unsafe { source.cast::<u32>().add(index).read_volatile() }.to_ne_bytes();
     }
     for (index, byte) in rest.iter_mut().enumerate() {

@@ -14,6 +14,7 @@ const FAILED: u64 = 1;
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 
 /// Physical address of `address` for a load (or a store) of the loaded vCPU at EL1; `None` if it would fault.
+#[inline(always)]
 #[must_use]
 pub fn both_stages(address: Gva, write: bool) -> Option<Pa> {
     let result = with_par(|| {
@@ -40,6 +41,7 @@ pub fn stage1(address: Gva) -> Option<Ipa> {
 }
 
 /// Runs a translation and takes its result; PAR_EL1 is the guest's and keeps its value.
+#[inline(always)]
 fn with_par(translate: impl FnOnce()) -> Option<u64> {
     let guests = PAR_EL1::read();
     translate();

@@ -27,6 +27,7 @@ pub fn init_cpu() {
 }
 
 /// Takes the most urgent physical interrupt; `None` if there is none (any more).
+#[inline(always)]
 #[must_use]
 pub fn acknowledge() -> Option<IntId> {
     /// 1020 to 1023 are no interrupts (IHI 0069, 2.2.1).
@@ -39,31 +40,40 @@ pub fn acknowledge() -> Option<IntId> {
 }
 
 /// Lets other interrupts come; this one stays active (EOImode 1).
+#[inline(always)]
 pub fn drop_priority(intid: IntId) {
     ICC_EOIR1_EL1::write(u64::from(intid.get()));
 }
 
 /// Ends an interrupt whose priority was dropped.
+#[inline(always)]
 pub fn deactivate(intid: IntId) {
     ICC_DIR_EL1::write(u64::from(intid.get()));
     synchronise();
 }
 
-/// Sends SGI `sgi` to the CPU with affinity `target`. What was written before is visible to it.
-pub fn send_sgi(sgi: IntId, target: Affinity) {
-    let affinity = target.get();
-    let (aff0, aff1) = (affinity & 0xff, affinity >> 8 & 0xff);
-    let (aff2, aff3) = (affinity >> 16 & 0xff, affinity >> 32 & 0xff);
-    // IHI 0069, ICC_SGI1R_EL1: the target list names 16 CPUs of a range (RS) of a cluster.
-    let value = aff3 << 48
-        | (aff0 >> 4) << 44
-        | aff2 << 32
-        | u64::from(sgi.get() & 0xf) << 24
-        | aff1 << 16
-        | 1 << (aff0 & 0xf);
+/// A CPU as ICC_SGI1R_EL1 names it: worked out once, because every event to another pCPU needs it.
+#[derive(Clone, Copy)]
+pub struct SgiTarget(u64);
+
+impl SgiTarget {
+    /// The CPU with affinity `target` (IHI 0069, ICC_SGI1R_EL1): the target list names 16 CPUs of a range (RS) of a
+    /// cluster.
+    #[must_use]
+    pub const fn new(target: Affinity) -> Self {
+        let affinity = target.get();
+        let (aff0, aff1) = (affinity & 0xff, affinity >> 8 & 0xff);
+        let (aff2, aff3) = (affinity >> 16 & 0xff, affinity >> 32 & 0xff);
+        Self(aff3 << 48 | (aff0 >> 4) << 44 | aff2 << 32 | aff1 << 16 | 1 << (aff0 & 0xf))
+    }
+}
+
+/// Sends SGI `sgi` to the CPU `target`. What was written before is visible to it.
+#[inline(always)]
+pub fn send_sgi(sgi: IntId, target: SgiTarget) {
     // SAFETY: a barrier: the generation of an SGI is not ordered with memory accesses by itself (IHI 0069, 8.1).
     unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
-    ICC_SGI1R_EL1::write(value);
+    ICC_SGI1R_EL1::write(target.0 | u64::from(sgi.get() & 0xf) << 24);
     synchronise();
 }
 
@@ -77,6 +87,7 @@ pub fn send_sgi_to_others(sgi: IntId) {
     synchronise();
 }
 
+#[inline(always)]
 fn synchronise() {
     // SAFETY: a context synchronisation; changes nothing.
     unsafe { asm!("isb", options(nostack, preserves_flags)) };

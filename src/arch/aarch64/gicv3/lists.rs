@@ -93,7 +93,7 @@ impl ListRegisters for Interface {
         self.count
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(&mut self, index: usize) -> Lr {
         macro_rules! read {
             ($name:literal) => {{
@@ -106,7 +106,7 @@ impl ListRegisters for Interface {
         Lr::from_ich(with_list_register!(index, read, 0))
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, index: usize, lr: Lr) {
         let raw = lr.to_ich();
         macro_rules! write {
