@@ -21,15 +21,16 @@ pub const KERNELS: [(&str, Package); 4] = [
 const USUAL: &str = "6.12";
 const BUSYBOX: Package = Package::Named("busybox-static");
 
-/// The file behind the name of a module: `linux-6.12` (the plain Image), `linux-6.12.gz`, `initramfs-6.12`. `None`
-/// if the name is not one for Linux.
+/// The file behind the name of a module: `linux-6.12` (the plain Image), `linux-6.12.gz`, `linux-6.12.gz.cut` (its
+/// first half, for tests), `initramfs-6.12`. `None` if the name is not one for Linux.
 pub fn module(name: &str) -> Option<Result<PathBuf, String>> {
     if let Some(kernel) = name.strip_prefix("initramfs-") {
         return Some(initramfs(kernel));
     }
     let kernel = name.strip_prefix("linux-")?;
-    Some(match kernel.strip_suffix(".gz") {
-        Some(kernel) => compressed(kernel),
+    Some(match kernel.split_once(".gz") {
+        Some((kernel, ".cut")) => cut(kernel),
+        Some((kernel, _)) => compressed(kernel),
         None => plain(kernel),
     })
 }
@@ -58,7 +59,7 @@ fn package(kernel: &str) -> Result<PathBuf, String> {
 }
 
 fn plain(kernel: &str) -> Result<PathBuf, String> {
-    only_file(&package(kernel)?.join("boot"), |name| name.starts_with("vmlinuz-") && !name.ends_with(".gz"))
+    only_file(&package(kernel)?.join("boot"), |name| name.starts_with("vmlinuz-") && !name.contains(".gz"))
 }
 
 fn compressed(kernel: &str) -> Result<PathBuf, String> {
@@ -72,6 +73,15 @@ fn compressed(kernel: &str) -> Result<PathBuf, String> {
         }
         write(&path, &bytes.stdout)?;
     }
+    Ok(path)
+}
+
+/// Half of a compressed kernel.
+fn cut(kernel: &str) -> Result<PathBuf, String> {
+    let whole = compressed(kernel)?;
+    let path = PathBuf::from(format!("{}.cut", whole.display()));
+    let bytes = read(&whole)?;
+    write(&path, bytes.get(..bytes.len() / 2).unwrap_or_default())?;
     Ok(path)
 }
 

@@ -6,6 +6,7 @@ use super::EL2;
 use crate::linux::{Hypervisor, boot};
 use crate::linux_tree::{Channel, Domain, source};
 use crate::qemu::{BASE, Run};
+use crate::trees;
 use crate::watch::{Wanted, watch};
 
 /// A machine, its domains, and what they must say.
@@ -17,8 +18,14 @@ pub struct Linux {
     memory: &'static str,
     domains: Vec<Domain>,
     channels: Vec<Channel>,
+    /// A fragment of `qemu/trees` instead of the domains above.
+    fragment: Option<&'static str>,
+    /// What is typed, behind which text.
+    typed: Vec<(&'static str, &'static str)>,
     wanted: Vec<String>,
     limit: u64,
+    /// Some text or key is only Portunus's, so it is not run under Xen.
+    ours: bool,
 }
 
 /// What no Linux domain may say, nor the hypervisor.
@@ -28,8 +35,8 @@ const FORBIDDEN: [&str; 6] =
 const FEW: u32 = 100;
 const MANY: u32 = 10_000;
 
-/// All of them.
-pub fn all() -> Vec<Linux> {
+/// Those that can be run under `hypervisor`.
+pub fn all(hypervisor: Hypervisor) -> Vec<Linux> {
     let mut list = Vec::new();
     for cpu in ["cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "max"] {
         list.push(Linux { cpu, ..pair(&format!("6.12-on-{cpu}"), "linux-6.12", 1, &[10], FEW) });
@@ -46,6 +53,12 @@ pub fn all() -> Vec<Linux> {
     list.push(pair("events", "linux-6.12", 1, &[10], MANY));
     list.push(pair("eight-channels", "linux-6.12", 1, &[10, 11, 12, 13, 14, 15, 16, 17], MANY / 10));
     list.push(again());
+    list.push(small());
+    list.push(power_off());
+    list.push(shell());
+    list.push(paste());
+    list.push(bad_kernels());
+    list.retain(|linux| hypervisor == Hypervisor::Portunus || !linux.ours);
     list
 }
 
@@ -90,8 +103,11 @@ fn pair(name: &str, kernel: &str, vcpus: u32, ports: &[u32], count: u32) -> Linu
             domain(1, kernel, vcpus, format!("portunus.pong={}", list(&peers))),
         ],
         channels: ports.iter().zip(peers).map(|(ping, pong)| [(0, *ping), (1, pong)]).collect(),
+        fragment: None,
+        typed: Vec::new(),
         wanted,
         limit: 240,
+        ours: false,
     }
 }
 
@@ -139,12 +155,81 @@ fn again() -> Linux {
     linux
 }
 
+/// 128 MiB are enough.
+fn small() -> Linux {
+    let mut linux = pair("128-mib", "linux-6.12", 1, &[10], FEW);
+    linux.domains.iter_mut().for_each(|domain| domain.memory = 128);
+    linux
+}
+
+/// A domain that powers off stops alone: the one that it talked to goes on to its own end.
+fn power_off() -> Linux {
+    let mut linux = pair("power-off", "linux-6.12", 1, &[10], FEW);
+    for (domain, sleep) in linux.domains.iter_mut().zip([0, 20]) {
+        domain.roles = domain.roles.replace("then=idle", &format!("then=poweroff portunus.delay={sleep}"));
+    }
+    linux
+        .wanted
+        .extend(["domU1 has powered off", "domU2: after 20 s", "domU2 has powered off"].map(String::from));
+    Linux { ours: true, ..linux }
+}
+
+/// The tree of `run linux`, used as a person would: ping by hand, a port that leads nowhere, then the other domain.
+fn shell() -> Linux {
+    let wanted = ["evtchn-ping: 100 round trips, 0 lost, 0 surplus", "no answer on port 999", "lives 42"];
+    Linux {
+        fragment: Some("linux"),
+        typed: vec![
+            ("/ # ", "evtchn-ping -n 50 10 12\n"),
+            // By then evtchn-pong has ended there.
+            ("domU2: then shell", "evtchn-ping -w 2 999\n"),
+            ("no answer on port 999", "poweroff -f\n"),
+            ("domU1 has powered off", "\x01\x01\x01echo lives $((6 * 7))\n"),
+        ],
+        wanted: wanted.map(String::from).to_vec(),
+        ours: true,
+        ..pair("shell", "linux-6.12", 1, &[10], FEW)
+    }
+}
+
+/// 4 KiB that are typed at once arrive whole: the shell counts them.
+fn paste() -> Linux {
+    const LINES: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\n";
+    let text = format!("wc -c <<'EOF'\n{}EOF\n", LINES.repeat(64));
+    let mut linux = pair("paste", "linux-6.12", 1, &[10], FEW);
+    linux.domains.iter_mut().for_each(|domain| domain.roles = "portunus.then=shell".into());
+    Linux { typed: vec![("/ # ", text.leak())], wanted: vec!["4096".into()], ours: true, ..linux }
+}
+
+/// Kernels that cannot start: each is named, and the good one starts.
+fn bad_kernels() -> Linux {
+    let mut linux = pair("bad-kernels", "linux-6.12", 1, &[10], FEW);
+    let mut bad = |index: usize, kernel: &str, memory: u64| {
+        let domain = domain(index, "linux-6.12", 1, String::new());
+        linux.domains.push(Domain { kernel: kernel.into(), memory, ..domain });
+    };
+    bad(2, "initramfs-6.12", 256);
+    bad(3, "linux-6.12.gz.cut", 256);
+    bad(4, "linux-6.12", 32);
+    for text in [
+        "domU3 (/chosen/domU3) is left out: the kernel is no arm64 Image",
+        "domU4 (/chosen/domU4) is left out: the kernel is compressed: the gzip file",
+        "domU5 (/chosen/domU5) is left out: the kernel claims",
+    ] {
+        linux.wanted.push(text.into());
+    }
+    Linux { memory: "2G", ours: true, ..linux }
+}
+
 /// Runs one under `hypervisor`.
 pub fn run(linux: &Linux, hypervisor: Hypervisor) -> Result<Run, String> {
     let machine = ["-M", EL2, "-cpu", linux.cpu, "-smp", linux.pcpus, "-m", linux.memory];
-    let fragment = source(&linux.domains, &linux.channels);
+    let fragment = match linux.fragment {
+        Some(name) => trees::read(name)?,
+        None => source(&linux.domains, &linux.channels),
+    };
     let mut arguments = boot(hypervisor, &machine, &fragment, &linux.name)?;
     arguments.extend(BASE.map(String::from));
-    let wanted = Wanted { all: &linux.wanted, none: &FORBIDDEN, typed: &[], limit: linux.limit };
+    let wanted = Wanted { all: &linux.wanted, none: &FORBIDDEN, typed: &linux.typed, limit: linux.limit };
     Ok(watch(&arguments, &wanted))
 }

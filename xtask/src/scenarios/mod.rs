@@ -95,7 +95,7 @@ struct Tally {
 
 impl Tally {
     fn add_linux(&mut self, filter: &str, hypervisor: Hypervisor) {
-        for scenario in linux::all().iter().filter(|scenario| scenario.name.contains(filter)) {
+        for scenario in linux::all(hypervisor).iter().filter(|scenario| scenario.name.contains(filter)) {
             self.add(&scenario.name, linux::run(scenario, hypervisor));
         }
     }
