@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use portunus::addr::{IpaSpan, PAGE_SIZE, Pa, PaSpan};
 use portunus::console::Stream;
-use portunus::domain::image::{self, Kernel};
+use portunus::domain::gzip::Workspace;
+use portunus::domain::image::{self, File, ImageError, Kernel};
 use portunus::domain::layout::{self, Layout};
 use portunus::domain::ram::{self, Extent, Shortage};
 use portunus::domain::{guest_dtb, map};
@@ -42,7 +43,9 @@ pub struct Built {
 ///
 /// A sentence about what is wrong with an image, or missing.
 pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, String> {
-    let layout = lay_out(planned)?;
+    let mut workspace = Workspace::new();
+    let (file, kernel) = kernel(planned, &mut workspace)?;
+    let layout = lay_out(planned, kernel)?;
     let extents =
         ram::provide(&layout.banks, |pages| site.frames.allocate(pages)).map_err(|Shortage(bytes)| {
             format!("{} KiB of its RAM are missing: not enough is free", bytes / 1024)
@@ -52,6 +55,8 @@ pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, String>
         // SAFETY: allocated for this domain just now; EL2 maps all free RAM.
         unsafe { cache::zero(span) };
     }
+    file.copy(&mut workspace, &mut images::Filling::new(&extents, layout.kernel))
+        .map_err(|error| blame(planned, error))?;
     fill(site, planned, &layout, &extents)?;
     let no_devices = || String::from("no memory is left for its devices");
     let memory = memory(site, &layout, &extents)?;
@@ -96,26 +101,27 @@ pub fn finish(built: Built, homes: Vec<Home>, planned: &DomainPlan) -> &'static 
     domain
 }
 
-fn lay_out(planned: &DomainPlan) -> Result<Layout, String> {
-    let kernel = kernel(planned)?;
+fn lay_out(planned: &DomainPlan, kernel: Kernel) -> Result<Layout, String> {
     let room = guest_dtb::room(planned.vcpus.len() as u16, &planned.cmdline);
     let ramdisk = planned.ramdisk.map_or(0, |module| module.size());
     layout::plan(planned.memory, kernel, room, ramdisk).map_err(|error| error.to_string())
 }
 
-fn kernel(planned: &DomainPlan) -> Result<Kernel, String> {
-    let module = planned.kernel.image;
+fn kernel(planned: &DomainPlan, workspace: &mut Workspace) -> Result<(File<'static>, Kernel), String> {
+    let bytes = images::bytes(planned.kernel.image);
     if planned.kernel.raw {
-        return Ok(image::raw(module.size()));
+        return Ok((File::Plain(bytes), image::raw(bytes.len() as u64)));
     }
-    image::image(images::bytes(module), module.size())
-        .map_err(|error| format!("{error} (module at {}, {} bytes)", module.start(), module.size()))
+    File::open(bytes, planned.memory, workspace).map_err(|error| blame(planned, error))
 }
 
-/// Kernel, ramdisk and device tree.
+fn blame(planned: &DomainPlan, error: ImageError) -> String {
+    let module = planned.kernel.image;
+    format!("{error} (module at {}, {} bytes)", module.start(), module.size())
+}
+
+/// Ramdisk and device tree.
 fn fill(site: &Site<'_>, planned: &DomainPlan, layout: &Layout, extents: &[Extent]) -> Result<(), String> {
-    let kernel = images::bytes(planned.kernel.image);
-    images::copy(kernel, extents, layout.kernel);
     if let (Some(module), Some(to)) = (planned.ramdisk, layout.ramdisk) {
         images::copy(images::bytes(module), extents, to);
     }

@@ -4,7 +4,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use portunus::addr::{PAGE_SIZE, PaSpan};
+use portunus::addr::{IpaSpan, PAGE_SIZE, PaSpan};
+use portunus::domain::gzip::Sink;
 use portunus::domain::ram::Extent;
 use portunus::mm::spans;
 use portunus::mm::stage1::Kind;
@@ -40,7 +41,7 @@ pub fn bytes(module: PaSpan) -> &'static [u8] {
 }
 
 /// Copies `from` to guest memory at `to`, clean to the point of coherency: the guest reads it with its caches off.
-pub fn copy(from: &[u8], extents: &[Extent], to: portunus::addr::IpaSpan) {
+pub fn copy(from: &[u8], extents: &[Extent], to: IpaSpan) {
     let mut done = 0;
     for (piece, size) in GuestMemory::pieces(extents, to) {
         let rest = from.get(done..).unwrap_or_default();
@@ -51,5 +52,31 @@ pub fn copy(from: &[u8], extents: &[Extent], to: portunus::addr::IpaSpan) {
             cache::clean_and_invalidate(span);
         }
         done += part.len();
+    }
+}
+
+/// Guest memory that is filled from its start on, as [`copy`] does.
+pub struct Filling<'a> {
+    extents: &'a [Extent],
+    rest: IpaSpan,
+}
+
+impl<'a> Filling<'a> {
+    /// Starts at the beginning of `to`.
+    pub fn new(extents: &'a [Extent], to: IpaSpan) -> Self {
+        Self { extents, rest: to }
+    }
+}
+
+impl Sink for Filling<'_> {
+    fn write(&mut self, bytes: &[u8]) -> bool {
+        let size = bytes.len() as u64;
+        let rest = self.rest.start().checked_add(size).zip(self.rest.size().checked_sub(size));
+        let Some(rest) = rest.and_then(|(start, left)| IpaSpan::new(start, left)) else { return false };
+        if let Some(to) = IpaSpan::new(self.rest.start(), size) {
+            copy(bytes, self.extents, to);
+        }
+        self.rest = rest;
+        true
     }
 }

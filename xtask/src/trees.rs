@@ -1,12 +1,12 @@
 //! Device trees for QEMU: the machine's own tree, dumped by QEMU, with a fragment of ours added.
 //!
-//! A fragment names a guest's Image by `reg = <MODULE(name)>`; the composer gives it an address and has QEMU put the
-//! file there.
+//! A fragment names a module by `reg = <MODULE(name)>` (`modules` says which file that is); the composer gives it an
+//! address and has QEMU put the file there.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::guests;
+use crate::modules;
 use crate::qemu::BASE;
 
 const DIRECTORY: &str = "target/portunus/trees";
@@ -25,6 +25,11 @@ pub struct Composed {
 
 /// Compiles QEMU's tree for `machine` with the fragment `qemu/trees/<fragment>.dts` behind it.
 pub fn compose(machine: &[&str], fragment: &str, name: &str) -> Result<Composed, String> {
+    compose_source(machine, &read(fragment)?, name)
+}
+
+/// The same with the text of a fragment.
+pub fn compose_source(machine: &[&str], fragment: &str, name: &str) -> Result<Composed, String> {
     fs::create_dir_all(DIRECTORY).map_err(|e| e.to_string())?;
     let (dumped, source, blob) = (
         format!("{DIRECTORY}/{name}.base.dtb"),
@@ -39,17 +44,17 @@ pub fn compose(machine: &[&str], fragment: &str, name: &str) -> Result<Composed,
     }
     quiet(Command::new("qemu-system-aarch64").args(&arguments))?;
     let base = output(Command::new("dtc").args(["-q", "-I", "dtb", "-O", "dts", &dumped]))?;
-    let (added, modules) = place(&read(fragment)?, &|module| {
-        let path = guests::path(module);
+    let (added, modules) = place(fragment, &|module| {
+        let path = modules::path(module)?;
         fs::metadata(&path)
             .map(|file| file.len())
-            .map_err(|e| format!("{path}: {e}; `cargo xtask guests` makes it"))
+            .map_err(|e| format!("{path}: {e}; `cargo xtask guests` makes the guests"))
     })?;
     fs::write(&source, format!("{base}\n{added}")).map_err(|e| e.to_string())?;
     quiet(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o", &blob, &source]))?;
     let mut arguments = vec![String::from("-dtb"), blob];
     for module in modules {
-        let (file, address) = (guests::path(&module.name), module.address);
+        let (file, address) = (modules::path(&module.name)?, module.address);
         arguments.extend(["-device".into(), format!("loader,file={file},addr={address:#x},force-raw=on")]);
     }
     Ok(Composed { arguments })
