@@ -32,8 +32,8 @@ cargo xtask test-qemu [FILTER]
                       domains only if FILTER begins with `linux`
 cargo xtask test-qemu --xen [FILTER]
                       runs the scenarios with Linux domains under Debian's Xen 4.17 instead
-cargo xtask xen TREE [SECONDS]
-                      boots qemu/trees/TREE.dts and its guests under Debian's Xen 4.17
+cargo xtask xen TREE [SECONDS [OPTION...]]
+                      boots qemu/trees/TREE.dts and its guests under Debian's Xen 4.17, with these Xen options
 cargo xtask layers    the rules of the house: what may touch hardware, and how large a file may grow
 cargo xtask test      everything that CI runs";
 
@@ -53,7 +53,8 @@ fn main() -> ExitCode {
         "run" => build().and_then(|()| qemu::interactive()),
         "xen" => {
             let seconds = rest.first().and_then(|number| number.parse().ok()).unwrap_or(30);
-            guests::build().and_then(|_| xen::run(first, seconds))
+            let options = rest.get(1..).unwrap_or_default().join(" ");
+            guests::build().and_then(|_| xen::run(first, seconds, &options))
         }
         "test" => steps::test(),
         "help" | "" => {
