@@ -21,7 +21,9 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask build     the bootable arm64 image, at target/portunus/Image, and the guests
 cargo xtask guests    the bare-metal guests, at target/portunus/guests/NAME
-cargo xtask run       builds all that and boots qemu/trees/seed.dts in QEMU, console on this terminal
+cargo xtask run [TREE]
+                      builds all that and boots qemu/trees/TREE.dts (seed, if none is named) in QEMU, console on
+                      this terminal
 cargo xtask fetch linux
                       downloads Debian's arm64 kernels, busybox and Xen as packages, once
 cargo xtask run linux [--xen] [KERNEL]
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
         "test-qemu" => build().and_then(|()| scenarios::test(first)),
         "fetch" if first == "linux" => linux::fetch(),
         "run" if first == "linux" => linux::run(rest),
-        "run" => build().and_then(|()| qemu::interactive()),
+        "run" => build().and_then(|()| qemu::interactive(if first.is_empty() { "seed" } else { first })),
         "xen" => {
             let seconds = rest.first().and_then(|number| number.parse().ok()).unwrap_or(30);
             let options = rest.get(1..).unwrap_or_default().join(" ");
