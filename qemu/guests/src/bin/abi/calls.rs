@@ -115,7 +115,7 @@ fn grants(v: &mut Verdict, other: u32) {
     let (answer, [_, frames, most, status]) = size(OWN, 1);
     v.check(format_args!("grant query_size"), answer, both(0));
     // Portunus keeps a few frames that nobody uses, Xen as many as its default says.
-    v.check(format_args!("most grant frames"), most.into(), split(4, 64));
+    v.check(format_args!("most grant frames"), most.into(), split(32, 64));
     v.holds(format_args!("grant frames {frames} of {most}"), frames >= 1 && frames <= most);
     v.check(format_args!("grant query_size, status"), i64::from(status as i16), both(0));
     v.check(format_args!("grant query_size, two of them"), size(OWN, 2).0, both(EINVAL));
