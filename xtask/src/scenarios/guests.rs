@@ -43,6 +43,9 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
         let wanted = ["(domU1) smp: 4 vCPUs: ok", "allocations after freeze: 0", "powering off"];
         list.push(with_tree("smp", Scenario { limit: 90, ..scenario(name, machine, &wanted) }));
     }
+    let wanted =
+        ["remap: 11 blocks of RAM replaced under 3 vCPUs: ok", "allocations after freeze: 0", "powering off"];
+    list.push(with_tree("remap", scenario("guest-remap", &FOUR, &wanted)));
     list.push(with_tree("flood", Scenario { limit: 240, ..scenario("guest-million-events", &TWO, &FLOOD) }));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
     list
