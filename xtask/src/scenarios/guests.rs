@@ -50,9 +50,22 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     let abi = ["(domU1) abi: 710 answers checked, 0 wrong", "allocations after freeze: 0", "powering off"];
     list.push(with_tree("abi", Scenario { limit: 90, ..scenario("guest-abi", &TWO, &abi) }));
     list.push(with_tree("mixed-bindings", scenario("guest-mixed-bindings", &TWO, &MIXED)));
+    let switch = scenario("guest-console-switch", &TWO, &SWITCH);
+    list.push(with_tree("typists", Scenario { typed: &TYPED, ..switch }));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
     list
 }
+
+/// Keys reach the domain with the focus only; Ctrl-A three times moves it on, once and then another key does not.
+const TYPED: [(&str, &str); 5] = [
+    ("(domU1) typist: ready", "one\r"),
+    ("(domU1) typist: read \"one\"", "\x01x\r"),
+    ("(domU1) typist: read \"\\u{1}x\"", "\x01\x01\x01"),
+    ("*** Serial input to domU2", "two\roff\r"),
+    ("domU2 has powered off", "\x01\x01\x01h\x01\x01\x01off\r"),
+];
+const SWITCH: [&str; 5] =
+    ["typist: read \"two\"", "*** Serial input to Portunus", "h  this list", "domU1 has powered off", "powering off"];
 
 /// One channel in each binding, and one inside a domain.
 const MIXED: [&str; 5] = [
