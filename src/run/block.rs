@@ -22,9 +22,10 @@ impl Here<'_> {
     /// reaches `until`.
     pub(super) fn block(&mut self, until: Option<u64>) {
         let (world, pcpu) = (self.world, self.pcpu);
+        let dropped = self.sample_timers();
         let Some((vcpu, interface)) = self.local.current_and_interface() else { return };
         let woken = vcpu.domain.vgic.fold(&mut vcpu.bank, interface);
-        vcpu.domain.publish(woken, pcpu);
+        vcpu.domain.publish(woken.union(dropped), pcpu);
         if is_ready(vcpu, true, world) {
             if core::mem::take(&mut vcpu.polling) {
                 world.events.stop_polling(vcpu.domain.id, vcpu.id);
