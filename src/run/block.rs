@@ -33,7 +33,9 @@ impl Here<'_> {
             return;
         }
         vcpu.blocked = true;
-        let alarm = vcpu.registers.next_timer().into_iter().chain(until).min();
+        // A timer whose interrupt has come already is no reason to wake: it was not one to stay awake.
+        let counts = [world.timer.virt, world.timer.phys].map(|intid| !vcpu.bank.holds(intid));
+        let alarm = vcpu.registers.next_timer(counts).into_iter().chain(until).min();
         self.local.scheduler.block(alarm, timer::now());
         self.local.reschedule = true;
     }

@@ -30,12 +30,13 @@ fn main(machine: &'static Machine) {
     for number in 1..count {
         assert!(smp::start(number, sleeper) == 0, "vCPU {number} does not start");
     }
-    while count > 1 && !UP.load(Ordering::SeqCst) {}
+    assert!(count == 1 || timer::spin_until(10, || UP.load(Ordering::SeqCst)), "the sleeper is not up");
     gic::enable(timer::INTID);
     gic::enable(PHYSICAL);
     stopped_in_time();
     put_off();
     the_end_of_time();
+    kept_out();
     // The sleepers wake once more.
     OVER.store(true, Ordering::SeqCst);
     (1..count).for_each(|number| gic::send_sgi(1, number));
@@ -102,6 +103,21 @@ fn the_end_of_time() {
     assert!(woken <= TOLERATED, "{woken} WFIs ended before the end of time");
     assert!(TAKEN.load(Ordering::SeqCst) == 1, "the physical timer came not once");
     println!("timers: the end of time");
+}
+
+/// A timer that fires while its interrupt is disabled wakes nobody.
+fn kept_out() {
+    TAKEN.store(0, Ordering::SeqCst);
+    gic::disable(timer::INTID);
+    timer::start(0);
+    let end = read_sysreg!("cntpct_el0") + timer::microseconds(50_000);
+    write_sysreg!("cntp_cval_el0", end);
+    write_sysreg!("cntp_ctl_el0", 1);
+    let woken = cpu::without_irqs(|| sleep_until(|| read_sysreg!("cntpct_el0") >= end));
+    timer::stop();
+    assert!(woken <= TOLERATED, "{woken} WFIs ended while the timer was kept out");
+    assert!(TAKEN.load(Ordering::SeqCst) == 1, "the physical timer came not once");
+    println!("timers: kept out");
 }
 
 /// How many WFIs it took.
