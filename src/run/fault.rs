@@ -125,9 +125,10 @@ impl Here<'_> {
         access: MmioAccess,
     ) -> Result<Access, Refused> {
         let pcpu = self.pcpu;
+        let dropped = self.sample_timers();
         let (vcpu, interface) = self.local.current_and_interface().ok_or(Refused)?;
         let domain = vcpu.domain;
-        domain.publish(domain.vgic.fold(&mut vcpu.bank, interface), pcpu);
+        domain.publish(domain.vgic.fold(&mut vcpu.bank, interface).union(dropped), pcpu);
         if !access.write {
             return domain.vgic.read(register, access.width).map(Access::Done);
         }

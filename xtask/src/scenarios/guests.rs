@@ -46,6 +46,10 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     let wanted =
         ["remap: 11 blocks of RAM replaced under 3 vCPUs: ok", "allocations after freeze: 0", "powering off"];
     list.push(with_tree("remap", scenario("guest-remap", &FOUR, &wanted)));
+    for (name, machine) in [("guest-timers", &TWO), ("guest-timers-on-one", &ONE)] {
+        let wanted = ["timers: 2 vCPUs: ok", "powering off"];
+        list.push(with_tree("timers", scenario(name, machine, &wanted)));
+    }
     list.push(with_tree("flood", Scenario { limit: 240, ..scenario("guest-million-events", &TWO, &FLOOD) }));
     let abi = ["(domU1) abi: 710 answers checked, 0 wrong", "allocations after freeze: 0", "powering off"];
     list.push(with_tree("abi", Scenario { limit: 90, ..scenario("guest-abi", &TWO, &abi) }));
