@@ -57,6 +57,7 @@ primary_entry:
     adrp    x0, vectors
     add     x0, x0, :lo12:vectors
     msr     vbar_el2, x0
+    msr     tpidr_el2, xzr              // no per-CPU block yet (src/arch/aarch64/percpu.rs)
     isb
 
 prepare_memory:

@@ -13,9 +13,11 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 # anything by itself (RUSTUP_AUTO_INSTALL=0), so ask; --no-self-update, because a bare install may replace rustup.
 command -v rustup >/dev/null || die "rustup is missing: install it first (your distribution's package or rustup's own installer)"
 channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
-if ! rustup target list --toolchain "$channel" --installed 2>/dev/null | grep -q '^aarch64-unknown-none-softfloat$' ||
+targets=$(rustup target list --toolchain "$channel" --installed 2>/dev/null || true)
+if ! echo "$targets" | grep -q '^aarch64-unknown-none-softfloat$' ||
+   ! echo "$targets" | grep -q '^aarch64-unknown-linux-musl$' ||
    ! rustup component list --toolchain "$channel" --installed 2>/dev/null | grep -q '^clippy'; then
-    say "installing Rust $channel with the bare-metal target"
+    say "installing Rust $channel with its targets"
     rustup toolchain install --no-self-update >&2
 fi
 

@@ -7,18 +7,21 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use portunus::addr::{Affinity, CpuId, MIB, PAGE_SIZE, Pa, PaSpan};
+use portunus::domain::map::{TIMER_PHYSICAL, TIMER_VIRTUAL};
 use portunus::fdt::{self, Tree};
 use portunus::mm::frames::Frames;
 use portunus::mm::heap::SealedHeap;
 use portunus::mm::spans;
 use portunus::mm::stage1::{Kind, pa_bits};
-use portunus::plan::{self, Diagnostics, Machine, Plan, Severity, Table, UartKind, WhenDone};
+use portunus::plan::{self, Diagnostics, Machine, Plan, Severity, Table, UartKind};
 
-use crate::arch::aarch64::percpu::PerCpu;
+use crate::arch::aarch64::gicv3::Redistributor;
 use crate::arch::aarch64::psci::Firmware;
 use crate::arch::aarch64::sysreg::{CNTFRQ_EL0, ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1};
-use crate::arch::aarch64::{gic, map, park, probe, secondary};
+use crate::arch::aarch64::{gic, ids, map, park, percpu, probe, report, secondary};
+use crate::build;
 use crate::platform::console;
+use crate::run::{self, Pcpu};
 
 /// What the tree and the plan may take on the heap.
 const HEAP_SIZE: usize = 256 * 1024;
@@ -69,7 +72,7 @@ extern "C" fn wrong_exception_level(address: u64, level: u64) {
         unsafe { console::use_pl011(uart.regs) };
         let _ = writeln!(
             console::emergency(),
-            "portunus: error: entered at EL{level}, but a hypervisor needs EL2: on QEMU virt add \
+            "(portunus) error: entered at EL{level}, but a hypervisor needs EL2: on QEMU virt add \
              virtualization=on, on a board let the firmware start it at EL2"
         );
     }
@@ -106,30 +109,62 @@ fn boot(address: u64) -> Result<(), String> {
 
     let taken = spans::merged(machine.reserved.iter().chain(&machine.modules).copied().collect());
     let free = spans::without(&machine.ram, &taken);
-    let mut frames = Frames::new(&free);
-    let stacks = stacks(&mut frames, &machine)?;
-    map_ram(&free, &stacks);
+    let stacks = stacks(&mut Frames::new(&free), &machine)?;
+    let mut frames = Frames::new(&map_ram(&free, &stacks));
     let boot_affinity = Affinity::from_mpidr(MPIDR_EL1::read());
-    gic::init(&machine.gic, boot_affinity)?;
-    let online = start_cpus(&machine, boot_affinity, &stacks);
+    let boot_redistributor = gic::init(&machine.gic, boot_affinity)?;
+    let pcpus = start_cpus(&machine, boot_affinity, boot_redistributor, &stacks)?;
+    let online: Vec<CpuId> = pcpus.iter().map(|pcpu| pcpu.cpu).collect();
     log::info!(
         "{} of {} CPUs ready, {} MiB of RAM free",
         online.len(),
         machine.cpus.len(),
         frames.free_bytes() / MIB
     );
-    grow_heap(&mut frames);
+    grow_heap(&mut frames, 1024)
+        .unwrap_or_else(|| log::warn!("no 4 MiB of RAM in one piece: a very large tree may not be planned"));
     let plan = plan::domains(&tree, &machine, &online, &mut diagnostics);
     show(&plan, &diagnostics);
+    check_timer(&plan.machine)?;
+    // Ports and their counters take 96 KiB a domain, its console and interrupts most of the rest.
+    let _ = grow_heap(&mut frames, plan.domains.len() * 64);
+    let (world, multiplexer) = build::world(&plan, &mut frames, &pcpus, || HEAP.refused())?;
+    let domains = world.domains.iter().flatten().count();
     let (used, total) = HEAP.usage();
     HEAP.seal();
-    log::info!("boot heap: {} of {} KiB used, sealed", used / 1024, total / 1024);
-    log::info!("the plan is made; this version does not build domains yet");
-    if let (Some(conduit), WhenDone::PowerOff) = (machine.psci, plan.options.when_done) {
-        log::info!("powering off");
-        Firmware::new(conduit).system_off();
+    log::info!(
+        "heap: {} of {} KiB used, sealed; {} MiB of RAM free",
+        used / 1024,
+        total / 1024,
+        frames.free_bytes() / MIB
+    );
+    // Not to be dropped: freeing takes time, and nobody needs the memory any more.
+    core::mem::forget((plan, diagnostics, machine));
+    if domains == 0 {
+        run::nothing_to_run(world);
+        return Ok(());
     }
-    Ok(())
+    if let Some(uart) = world.uart_irq {
+        gic::enable_spi(uart, boot_affinity);
+    }
+    log::info!("{domains} {} unpaused", if domains == 1 { "domain" } else { "domains" });
+    console::go_live(multiplexer, run::this_cpu, run::remind_of_console);
+    multiplexer.switch_focus(percpu::this().cpu);
+    secondary::release();
+    run::start(percpu::this())
+}
+
+/// Guests find their timers at the interrupts that Xen's map promises, and each is linked to the physical interrupt of
+/// the same number.
+fn check_timer(machine: &Machine) -> Result<(), String> {
+    let (virt, phys) = (machine.timer.virt, machine.timer.phys);
+    if virt == TIMER_VIRTUAL && phys == TIMER_PHYSICAL {
+        return Ok(());
+    }
+    Err(format!(
+        "the timer node gives interrupts {virt} and {phys} to the virtual and physical timer; only {TIMER_VIRTUAL} and \
+         {TIMER_PHYSICAL}, those of every Arm core, can be given to guests"
+    ))
 }
 
 /// The plan as a table, and what is wrong with the tree.
@@ -231,43 +266,52 @@ fn stacks(frames: &mut Frames, machine: &Machine) -> Result<Vec<PaSpan>, String>
         .ok_or_else(|| String::from("no RAM is left for the stacks of the CPUs: every byte is reserved"))
 }
 
-/// Maps all free RAM except the guard pages. What does not fit the tables is left out and said so.
-fn map_ram(free: &[PaSpan], stacks: &[PaSpan]) {
+/// Maps all free RAM except the guard pages. Answers what can be handed out: mapped, and no stack. What does not fit
+/// the tables is left out and said so.
+fn map_ram(free: &[PaSpan], stacks: &[PaSpan]) -> Vec<PaSpan> {
     let guards = stacks.iter().filter_map(|stack| PaSpan::new(stack.start(), PAGE_SIZE)).collect();
+    let mut mapped = Vec::new();
     for span in spans::without(free, &spans::merged(guards)) {
         // Inwards to whole pages: a partial page at an end may belong to someone else.
         let start = span.start().align_up(PAGE_SIZE);
         let whole = start.and_then(|start| PaSpan::from_bounds(start, span.end().page()));
-        if let Some(whole) = whole.filter(|whole| !whole.is_empty())
-            && let Err(why) = map::add(whole, Kind::Ram)
-        {
-            log::warn!("RAM {whole} stays unused: it cannot be mapped ({why:?})");
+        if let Some(whole) = whole.filter(|whole| !whole.is_empty()) {
+            match map::add(whole, Kind::Ram) {
+                Ok(()) => mapped.push(whole),
+                Err(why) => log::warn!("RAM {whole} stays unused: it cannot be mapped ({why:?})"),
+            }
         }
     }
+    spans::without(&mapped, &spans::merged(stacks.to_vec()))
 }
 
-/// More heap for the plan of the domains: a tree with everything at its limits takes 2 MiB, and the buddy heap
-/// rounds up.
-fn grow_heap(frames: &mut Frames) {
-    const PAGES: usize = 1024;
-    let Some(start) = frames.allocate(PAGES) else {
-        log::warn!("no 4 MiB of RAM in one piece for the plan: a very large tree may not be planned");
-        return;
-    };
-    // SAFETY: free RAM is mapped as RAM but for what `map_ram` warned of, and then nothing answers.
-    if unsafe { probe::read32(start.get()) }.is_some() {
-        // SAFETY: the frames were free, are mapped, and are nobody else's from here on.
-        unsafe { HEAP.give(start.get() as *mut u8, PAGES * PAGE_SIZE as usize) };
+/// More heap, in pages: a tree with everything at its limits takes 2 MiB to plan, and the buddy heap rounds up.
+fn grow_heap(frames: &mut Frames, pages: usize) -> Option<()> {
+    if pages == 0 {
+        return Some(());
     }
+    let start = frames.allocate(pages)?;
+    // SAFETY: the frames were free, are mapped, and are nobody else's from here on.
+    unsafe { HEAP.give(start.get() as *mut u8, pages.next_power_of_two() * PAGE_SIZE as usize) };
+    Some(())
 }
 
-/// Starts every CPU but this one; answers which run.
-fn start_cpus(machine: &Machine, boot: Affinity, stacks: &[PaSpan]) -> Vec<CpuId> {
+/// Starts every CPU but this one; answers which run, this one among them, in the tree's order.
+fn start_cpus(
+    machine: &Machine,
+    boot: Affinity,
+    boot_redistributor: Redistributor,
+    stacks: &[PaSpan],
+) -> Result<Vec<&'static Pcpu>, String> {
     let firmware = machine.psci.map(Firmware::new);
-    let mut online = Vec::new();
+    let mut running = Vec::new();
     for (cpu, stack) in machine.cpus.iter().zip(stacks) {
         if cpu.affinity == boot {
-            online.push(cpu.id);
+            let stack = map::boot_stack().ok_or("the boot stack has no size")?;
+            let pcpu: &Pcpu = Box::leak(Box::new(Pcpu::new(cpu.id, cpu.affinity, boot_redistributor, stack)));
+            percpu::adopt(pcpu);
+            pcpu.ids.call_once(ids::gather);
+            running.push(pcpu);
             continue;
         }
         let Some(redistributor) = gic::redistributor(&machine.gic, cpu.affinity) else {
@@ -278,18 +322,28 @@ fn start_cpus(machine: &Machine, boot: Affinity, stacks: &[PaSpan]) -> Vec<CpuId
             );
             continue;
         };
-        let block = Box::leak(Box::new(PerCpu::new(cpu.id, cpu.affinity, redistributor)));
+        let pcpu: &Pcpu = Box::leak(Box::new(Pcpu::new(cpu.id, cpu.affinity, redistributor, *stack)));
         // SAFETY: the stack was allocated for this CPU and is mapped but for its guard; the block is leaked.
-        match unsafe { secondary::bring_up(cpu, firmware, stack.end().get(), block) } {
-            Ok(()) => online.push(cpu.id),
+        match unsafe { secondary::bring_up(cpu, firmware, stack.end().get(), pcpu) } {
+            Ok(()) => running.push(pcpu),
             Err(reason) => log::warn!("CPU {} ({}) stays off: {reason}", cpu.id, cpu.affinity),
         }
     }
-    online
+    if running.iter().any(|pcpu| pcpu.affinity == boot) {
+        Ok(running)
+    } else {
+        Err(format!(
+            "no node under /cpus describes the boot CPU ({boot}): its `reg` would be {:#x}",
+            boot.get()
+        ))
+    }
 }
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    let _ = writeln!(console::emergency(), "portunus: broken invariant: {info}");
+    if percpu::is_known() {
+        report::stop_others();
+    }
+    let _ = writeln!(console::emergency(), "(portunus) broken invariant: {info}");
     park()
 }

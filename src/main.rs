@@ -11,7 +11,11 @@ mod arch;
 #[cfg(target_os = "none")]
 mod boot;
 #[cfg(target_os = "none")]
+mod build;
+#[cfg(target_os = "none")]
 mod platform;
+#[cfg(target_os = "none")]
+mod run;
 
 #[cfg(not(target_os = "none"))]
 fn main() {

@@ -46,6 +46,8 @@ pub(super) enum Rest {
     Nothing,
     /// The UART is full, or the budget spent.
     Something,
+    /// Others have lines, and wait until this time for the unfinished one to end.
+    Held(u64),
 }
 
 /// The state of whoever feeds the UART.
@@ -59,12 +61,15 @@ pub(super) struct Drain {
     quantum: u32,
     /// Whose unfinished line is the last on the terminal.
     open: Option<usize>,
+    /// When something was last added to it, and for how long from then it keeps others waiting.
+    heard: u64,
+    patience: u64,
     faces: Box<[Face]>,
 }
 
 impl Drain {
     /// For `sources` sources, or `None` if there is no memory.
-    pub(super) fn new(sources: usize) -> Option<Self> {
+    pub(super) fn new(sources: usize, patience: u64) -> Option<Self> {
         let mut faces = Vec::new();
         faces.try_reserve_exact(sources).ok()?;
         faces.resize_with(sources, || Face { column: Column::Fresh, filter: Filter::default() });
@@ -74,6 +79,8 @@ impl Drain {
             turn: 0,
             quantum: LONGEST_LINE,
             open: None,
+            heard: 0,
+            patience,
             faces: faces.into_boxed_slice(),
         })
     }
@@ -85,7 +92,11 @@ impl Drain {
             if !self.send(uart) {
                 return Rest::Something;
             }
-            let Some((source, byte)) = self.next(sources, focus) else { return Rest::Nothing };
+            let held = self.held(focus, uart);
+            let Some((source, byte)) = self.next(sources, focus, held.is_some()) else {
+                return held.filter(|_| any_line(sources)).map_or(Rest::Nothing, Rest::Held);
+            };
+            self.heard = uart.now();
             self.render(sources, source, byte, focus == Some(source));
         }
         Rest::Something
@@ -103,13 +114,24 @@ impl Drain {
         true
     }
 
-    fn next(&mut self, sources: &[Source], focus: Option<usize>) -> Option<(usize, u8)> {
+    /// Until when others wait, if they do: the source with the focus is in the middle of a line, and of its turn.
+    fn held(&self, focus: Option<usize>, uart: &impl Uart) -> Option<u64> {
+        let talking =
+            self.open.is_some() && self.open == focus && focus == Some(self.turn) && self.quantum != 0;
+        let until = self.heard.saturating_add(self.patience);
+        (talking && uart.now() < until).then_some(until)
+    }
+
+    fn next(&mut self, sources: &[Source], focus: Option<usize>, held: bool) -> Option<(usize, u8)> {
         for _ in 0..=sources.len() {
             if self.quantum != 0
                 && let Some(byte) = sources.get(self.turn)?.stream.take(focus == Some(self.turn))
             {
                 self.quantum = if byte == b'\n' { 0 } else { self.quantum.saturating_sub(1) };
                 return Some((self.turn, byte));
+            }
+            if held {
+                return None;
             }
             self.turn = if self.turn + 1 < sources.len() { self.turn + 1 } else { 0 };
             self.quantum = LONGEST_LINE;
@@ -168,4 +190,9 @@ impl Drain {
     fn push(&mut self, bytes: &[u8]) {
         let _ = self.chunk.try_extend_from_slice(bytes);
     }
+}
+
+/// Whether a source has a line to show.
+fn any_line(sources: &[Source]) -> bool {
+    sources.iter().any(|source| source.stream.has_line())
 }

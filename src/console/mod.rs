@@ -12,7 +12,8 @@
 //!
 //! Lines look like `(domU1) text`. The domain with the input focus is shown byte by byte, so that a prompt
 //! appears before its line ends, and owns the terminal: its escape sequences pass. All others show text only
-//! (see [`filter`]), whole lines at a time.
+//! (see [`filter`]), whole lines at a time. While the domain with the focus is in the middle of a line, the others
+//! wait for its end, or until it has been silent for a while: it may be a prompt.
 //!
 //! # Input
 //!
@@ -62,6 +63,8 @@ pub trait Uart {
     fn read(&self) -> Option<u8>;
     /// Whether to interrupt when there is room to send. Only the holder of the console calls this.
     fn tx_interrupt(&self, on: bool);
+    /// The time, in ticks of any clock that does not go back.
+    fn now(&self) -> u64;
 }
 
 /// Who gets the keys.
@@ -92,6 +95,9 @@ pub enum Pumped {
     /// The UART's transmit interrupt is enabled and will bring the next call. A UART without an interrupt needs
     /// a timer in its place.
     Waiting,
+    /// A line of another source waits for the domain with the focus to end its own. Call again at this time, if
+    /// nobody has called before.
+    Later(u64),
     /// Others write as fast as this pCPU sends: it should return to its guest and call once more soon.
     Again,
 }
@@ -122,9 +128,10 @@ pub struct Console {
 
 impl Console {
     /// A console for `cpus` pCPUs and the domains of `terminals` (in the order in which the focus moves), or
-    /// `None` if there is no memory for it. The hypervisor has the focus.
+    /// `None` if there is no memory for it. The hypervisor has the focus. `patience` is for how many ticks without a
+    /// byte an unfinished line of the domain with the focus keeps the others waiting.
     #[must_use]
-    pub fn new(cpus: usize, terminals: &[Terminal<'_>], switch_key: u8) -> Option<Self> {
+    pub fn new(cpus: usize, terminals: &[Terminal<'_>], switch_key: u8, patience: u64) -> Option<Self> {
         let mut sources = Vec::new();
         sources.try_reserve_exact(cpus.checked_add(terminals.len())?).ok()?;
         for _ in 0..cpus {
@@ -144,7 +151,7 @@ impl Console {
             focus: AtomicU32::new(HYPERVISOR),
             switch_key,
             baton: Baton::new(),
-            drain: Mutex::new(Drain::new(sources.len())?),
+            drain: Mutex::new(Drain::new(sources.len(), patience)?),
             switch: Mutex::new(Switch::new(switch_key)),
             sources: sources.into_boxed_slice(),
         })
@@ -179,6 +186,7 @@ impl Console {
         });
         match (turn, rest) {
             (Turn::Unfinished, _) => Pumped::Again,
+            (Turn::Done, Rest::Held(until)) => Pumped::Later(until),
             (Turn::Done, Rest::Something) => Pumped::Waiting,
             (Turn::Left, _) | (Turn::Done, Rest::Nothing) => Pumped::Done,
         }

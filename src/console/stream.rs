@@ -74,6 +74,12 @@ impl Stream {
         self.ring.take(if live { Upto::Staged } else { Upto::Committed })
     }
 
+    /// Whether a line is ready for the UART.
+    #[must_use]
+    pub(super) fn has_line(&self) -> bool {
+        self.ring.waiting() != 0
+    }
+
     fn append(&self, byte: u8) -> Result<(), Retry> {
         if !self.ring.stage(byte) {
             return Err(Retry);

@@ -12,6 +12,7 @@ struct FakeUart {
     sent: RefCell<Vec<u8>>,
     typed: RefCell<VecDeque<u8>>,
     interrupt: Cell<bool>,
+    clock: Cell<u64>,
 }
 
 impl FakeUart {
@@ -21,6 +22,7 @@ impl FakeUart {
             sent: RefCell::new(Vec::new()),
             typed: RefCell::new(VecDeque::new()),
             interrupt: Cell::new(false),
+            clock: Cell::new(0),
         }
     }
 
@@ -46,6 +48,10 @@ impl Uart for FakeUart {
     fn tx_interrupt(&self, on: bool) {
         self.interrupt.set(on);
     }
+
+    fn now(&self) -> u64 {
+        self.clock.get()
+    }
 }
 
 #[derive(Default)]
@@ -67,9 +73,13 @@ impl Keyboard for Hands {
 const CPU: CpuId = CpuId::new(0);
 
 fn console() -> Console {
+    patient_console(0)
+}
+
+fn patient_console(patience: u64) -> Console {
     let terminal = |domain, name, input| Terminal { domain: DomainId::new(domain), name, input };
     let terminals = [terminal(1, "domU1", true), terminal(2, "mute", false), terminal(4, "domU4", true)];
-    Console::new(2, &terminals, 1).unwrap()
+    Console::new(2, &terminals, 1, patience).unwrap()
 }
 
 fn write(console: &Console, domain: u16, text: &str) {
@@ -119,6 +129,47 @@ fn the_domain_with_the_focus_shows_its_prompt_and_goes_on_after_an_interruption(
     write(&console, 1, "root\r\n# ");
     let _ = console.pump(&uart);
     assert_eq!(uart.shown(), "(domU1) root\r\r\n(domU1) # ");
+}
+
+#[test]
+fn a_line_of_the_domain_with_the_focus_is_not_torn_by_others() {
+    let (console, uart) = (patient_console(10), FakeUart::new());
+    console.switch_focus(CPU);
+    let _ = console.pump(&uart);
+    uart.shown();
+    write(&console, 1, "half a ");
+    assert_eq!(console.pump(&uart), Pumped::Done);
+    write(&console, 4, "other\n");
+    assert_eq!(console.pump(&uart), Pumped::Later(10));
+    uart.clock.set(9);
+    write(&console, 1, "line\n");
+    assert_eq!(console.pump(&uart), Pumped::Done);
+    assert_eq!(uart.shown(), "(domU1) half a line\r\n(domU4) other\r\n");
+}
+
+#[test]
+fn a_prompt_keeps_others_waiting_only_for_a_while() {
+    let (console, uart) = (patient_console(10), FakeUart::new());
+    console.switch_focus(CPU);
+    let _ = console.pump(&uart);
+    uart.shown();
+    write(&console, 1, "# ");
+    write(&console, 4, "other\n");
+    assert_eq!(console.pump(&uart), Pumped::Later(10));
+    uart.clock.set(10);
+    assert_eq!(console.pump(&uart), Pumped::Done);
+    assert_eq!(uart.shown(), "(domU1) # \r\n(domU4) other\r\n");
+}
+
+#[test]
+fn a_line_without_end_keeps_others_waiting_no_longer_than_its_turn() {
+    let (console, uart) = (patient_console(10), FakeUart::new());
+    console.switch_focus(CPU);
+    let _ = console.pump(&uart);
+    write(&console, 4, "other\n");
+    write(&console, 1, &"x".repeat(2 * LONGEST_LINE as usize));
+    let _ = console.pump(&uart);
+    assert!(uart.shown().contains("(domU4) other\r\n"));
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! What a kernel file is: an arm64 Image, or raw bytes that the tree vouches for.
+//! What a kernel file is: an arm64 Image, plain or compressed by gzip, or raw bytes that the tree vouches for.
 //!
 //! Format of the header: Linux, Documentation/arch/arm64/booting.rst. Only the header is read here; the rest of the
-//! file is the guest's business. Compressed kernels are recognised so that the message can say so.
+//! file is the guest's business. Kernels that are compressed otherwise are recognised so that the message can say so.
 
 use core::fmt;
 
+use super::gzip::{Gzip, GzipError, Sink, Workspace, is_gzip};
 use crate::addr::MIB;
 
 /// Bytes of an Image header.
@@ -28,8 +29,10 @@ pub enum ImageError {
     TooShort(u64),
     /// The magic number is missing.
     NotAnImage,
-    /// It is compressed by gzip.
-    Gzip,
+    /// It is compressed by gzip and cannot be unpacked.
+    Gzip(GzipError),
+    /// There is no memory where it is to go. Not the file's fault.
+    NoRoom,
     /// It is compressed by something else, by name.
     Compressed(&'static str),
     /// It is a big-endian kernel.
@@ -54,7 +57,8 @@ impl fmt::Display for ImageError {
                 "the kernel is no arm64 Image: load the file `Image`, or add `portunus,raw` to the module to have \
                  it loaded as it is"
             ),
-            Self::Gzip => write!(f, "the kernel is compressed by gzip: decompress it first (gunzip)"),
+            Self::Gzip(error) => write!(f, "the kernel is compressed: {error}"),
+            Self::NoRoom => write!(f, "the kernel does not fit where it is to go"),
             Self::Compressed(by) => write!(f, "the kernel is compressed by {by}: decompress it first"),
             Self::BigEndian => write!(f, "the kernel is big-endian: build it little-endian"),
             Self::BadOffset(offset) => {
@@ -69,22 +73,73 @@ impl fmt::Display for ImageError {
 }
 
 /// Magic numbers of what people pass instead of an Image.
-const COMPRESSED: [(&[u8], ImageError); 5] = [
-    (b"\x1f\x8b", ImageError::Gzip),
-    (b"\xfd7zXZ\0", ImageError::Compressed("xz")),
-    (b"\x28\xb5\x2f\xfd", ImageError::Compressed("zstd")),
-    (b"\x02\x21\x4c\x18", ImageError::Compressed("lz4")),
-    (b"BZh", ImageError::Compressed("bzip2")),
+const COMPRESSED: [(&[u8], &str); 5] = [
+    (b"\x1f\x8b", "gzip"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\x02\x21\x4c\x18", "lz4"),
+    (b"BZh", "bzip2"),
 ];
+/// Where and what an EFI program that unpacks a kernel has (Linux, drivers/firmware/efi/libstub/zboot-header.S).
+const ZBOOT: (usize, &[u8]) = (4, b"zimg");
 
-/// Reads a kernel's header. `file` holds at least its first 64 bytes, `size` is the length of the whole file.
+/// A kernel file as the boot loader left it in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum File<'a> {
+    /// To be copied as it is.
+    Plain(&'a [u8]),
+    /// To be unpacked.
+    Gzip(Gzip<'a>),
+}
+
+impl<'a> File<'a> {
+    /// Reads the header of the kernel in `bytes`, the whole file, unpacking its first bytes if need be. `limit` is how
+    /// many bytes a compressed kernel may unpack to: the domain's memory.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be started.
+    pub fn open(
+        bytes: &'a [u8],
+        limit: u64,
+        workspace: &mut Workspace,
+    ) -> Result<(Self, Kernel), ImageError> {
+        if !is_gzip(bytes) {
+            return Ok((Self::Plain(bytes), image(bytes, bytes.len() as u64)?));
+        }
+        let gzip = Gzip::open(bytes, limit).map_err(ImageError::Gzip)?;
+        if gzip.size() < HEADER_SIZE as u64 {
+            return Err(ImageError::TooShort(gzip.size()));
+        }
+        let head: [u8; HEADER_SIZE] = gzip.head(workspace).map_err(ImageError::Gzip)?;
+        Ok((Self::Gzip(gzip), image(&head, gzip.size())?))
+    }
+
+    /// Gives the kernel to `sink`, unpacked. After an error the sink has been given some bytes that mean nothing.
+    ///
+    /// # Errors
+    ///
+    /// The file is damaged, or there was no room.
+    pub fn copy(&self, workspace: &mut Workspace, sink: &mut impl Sink) -> Result<(), ImageError> {
+        match self {
+            Self::Plain(bytes) if sink.write(bytes) => Ok(()),
+            Self::Plain(_) => Err(ImageError::NoRoom),
+            Self::Gzip(gzip) => gzip.unpack(workspace, sink).map_err(ImageError::Gzip),
+        }
+    }
+}
+
+/// Reads the header of a kernel that is not compressed. `file` holds at least its first 64 bytes, `size` is the length of the whole file.
 ///
 /// # Errors
 ///
 /// Why it cannot be started.
 pub fn image(file: &[u8], size: u64) -> Result<Kernel, ImageError> {
-    if let Some((_, error)) = COMPRESSED.iter().find(|(magic, _)| file.starts_with(magic)) {
-        return Err(*error);
+    if let Some((_, by)) = COMPRESSED.iter().find(|(magic, _)| file.starts_with(magic)) {
+        return Err(ImageError::Compressed(by));
+    }
+    if file.get(ZBOOT.0..).is_some_and(|rest| rest.starts_with(ZBOOT.1)) {
+        return Err(ImageError::Compressed("EFI zboot"));
     }
     let header = file.first_chunk::<HEADER_SIZE>().ok_or(ImageError::TooShort(size))?;
     if header.get(MAGIC_AT..MAGIC_AT + 4) != Some(MAGIC.as_slice()) {
@@ -118,6 +173,7 @@ pub const fn raw(size: u64) -> Kernel {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gzip::tests::{Room, gzip as gzip_file};
     use super::*;
 
     fn header(text_offset: u64, image_size: u64, flags: u64) -> Vec<u8> {
@@ -144,10 +200,39 @@ mod tests {
     fn what_is_no_kernel_is_named() {
         assert_eq!(image(b"#!/bin/sh", 9), Err(ImageError::TooShort(9)));
         assert_eq!(image(&[0; 64], 64), Err(ImageError::NotAnImage));
-        assert_eq!(image(b"\x1f\x8b\x08", 9000), Err(ImageError::Gzip));
+        assert_eq!(image(b"MZ\0\0zimg", 9000), Err(ImageError::Compressed("EFI zboot")));
         assert_eq!(image(b"\x28\xb5\x2f\xfd", 9000), Err(ImageError::Compressed("zstd")));
         assert_eq!(image(&header(0, 1, 1), 64), Err(ImageError::BigEndian));
         assert_eq!(image(&header(0x20_0000, 1, 0), 64), Err(ImageError::BadOffset(0x20_0000)));
         assert_eq!(image(&header(0, u64::MAX, 0), 64), Err(ImageError::TooLarge(u64::MAX)));
+    }
+
+    #[test]
+    fn a_kernel_is_the_same_plain_and_compressed() {
+        let mut plain = header(0, 0x20_0000, 0xa);
+        plain.resize(100_000, 7);
+        let compressed = gzip_file(&plain);
+        let mut workspace = Workspace::new();
+        for file in [&plain, &compressed] {
+            let (file, kernel) = File::open(file, 1 << 20, &mut workspace).unwrap();
+            assert_eq!(kernel, Kernel { text_offset: 0, size: 0x20_0000 });
+            let mut room = Room { bytes: Vec::new(), size: plain.len() };
+            assert_eq!(file.copy(&mut workspace, &mut room), Ok(()));
+            assert_eq!(room.bytes, plain);
+            let mut small = Room { bytes: Vec::new(), size: plain.len() - 1 };
+            assert!(file.copy(&mut workspace, &mut small).is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_packed_twice_or_no_kernel_inside_is_refused() {
+        let mut workspace = Workspace::new();
+        let mut open = |plain: &[u8]| File::open(&gzip_file(plain), 1 << 20, &mut workspace).map(|_| ());
+        let bytes: Vec<u8> = (0..=255).collect();
+        assert_eq!(open(&gzip_file(&bytes)), Err(ImageError::Compressed("gzip")));
+        assert_eq!(open(b"#!/bin/sh"), Err(ImageError::TooShort(9)));
+        assert_eq!(open(&[0; 64]), Err(ImageError::NotAnImage));
+        let large = Err(ImageError::Gzip(GzipError::TooLarge { size: 1 << 21, limit: 1 << 20 }));
+        assert_eq!(open(&vec![0; 1 << 21]), large);
     }
 }

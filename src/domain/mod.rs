@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 pub mod guest_dtb;
+pub mod gzip;
 pub mod image;
 pub mod layout;
 pub mod map;
+pub mod ram;

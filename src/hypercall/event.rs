@@ -19,6 +19,7 @@ pub(super) fn event_channel_op(caller: &impl Caller, [cmd, arg, ..]: [u64; 5]) -
     configure(caller, cmd as u32, arg)
 }
 
+#[inline(never)]
 fn configure(caller: &impl Caller, cmd: u32, arg: Gva) -> Answer {
     match cmd {
         0 => bind_interdomain(caller, arg),

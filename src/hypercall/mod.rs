@@ -115,7 +115,7 @@ impl From<Answer> for Outcome {
 }
 
 /// Executes hypercall `number` with arguments `args` for `caller`.
-#[inline]
+#[inline(always)]
 pub fn dispatch(caller: &impl Caller, number: u64, args: [u64; 5]) -> Outcome {
     // The one that is called a million times a second comes first.
     if number == EVENT_CHANNEL_OP {
@@ -130,7 +130,8 @@ pub fn dispatch(caller: &impl Caller, number: u64, args: [u64; 5]) -> Outcome {
 const MULTICALL: u64 = 13;
 const EVENT_CHANNEL_OP: u64 = 32;
 
-/// All hypercalls but multicall, which is made of these.
+/// All hypercalls but multicall, which is made of these. Not inlined: the way of an event must not pay for it.
+#[inline(never)]
 fn single(caller: &impl Caller, number: u64, args: [u64; 5]) -> Outcome {
     match number {
         7 => control::platform_op(caller, args),

@@ -11,6 +11,7 @@ const ENTRY: u64 = 64;
 /// Entries done before other work on this pCPU gets a turn.
 const BATCH: u32 = 8;
 
+#[inline(never)]
 pub(super) fn multicall(caller: &impl Caller, args: [u64; 5]) -> Answer {
     let [list, count, x2, x3, x4] = args;
     let mut entry = Gva::new(list);

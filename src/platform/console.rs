@@ -1,12 +1,17 @@
-//! The console while one CPU runs: every byte is waited for, nothing is buffered.
+//! The console's UART, and the two ways to it.
 //!
+//! While one CPU runs, every byte is waited for and nothing is buffered; so again when the last domain has ended. In
+//! between the console is *live*: lines go to the multiplexer (`portunus::console`), which waits for nothing.
 //! What is said before a UART is known is lost; that is why finding one is the first thing the boot does.
 
 use core::cell::UnsafeCell;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use portunus::addr::PaSpan;
+use portunus::addr::{CpuId, PaSpan};
+use portunus::console::{self, Pumped};
+use spin::Once;
 
 use super::last_resort;
 use super::pl011::Pl011;
@@ -19,6 +24,18 @@ unsafe impl Sync for Console {}
 
 static CONSOLE: Console = Console(UnsafeCell::new(None));
 static LOGGER: Logger = Logger;
+/// The multiplexer, from when it is built.
+static MULTIPLEXER: Once<Live> = Once::new();
+/// Whether it is in use.
+static LIVE: AtomicBool = AtomicBool::new(false);
+
+struct Live {
+    console: &'static console::Console,
+    /// The executing pCPU, whose stream a line goes to.
+    this_cpu: fn() -> CpuId,
+    /// Makes the executing pCPU call [`pump`] once more, soon.
+    remind: fn(),
+}
 
 /// Uses the PL011 at `regs` from here on.
 ///
@@ -73,6 +90,50 @@ impl fmt::Write for Writer {
     }
 }
 
+/// Sends lines through `multiplexer` from here on, and lets the UART interrupt when something is typed.
+/// `this_cpu` says which pCPU executes, and `remind` makes it call [`pump`] once more.
+pub fn go_live(console: &'static console::Console, this_cpu: fn() -> CpuId, remind: fn()) {
+    MULTIPLEXER.call_once(|| Live { console, this_cpu, remind });
+    if let Some(uart) = uart() {
+        uart.listen();
+    }
+    LIVE.store(true, Ordering::Release);
+}
+
+/// The multiplexer while it is in use.
+#[must_use]
+pub fn live() -> Option<&'static console::Console> {
+    in_use().map(|live| live.console)
+}
+
+fn in_use() -> Option<&'static Live> {
+    if LIVE.load(Ordering::Acquire) { MULTIPLEXER.get() } else { None }
+}
+
+/// The UART.
+#[must_use]
+pub fn uart() -> Option<Pl011> {
+    // SAFETY: see `Console`.
+    unsafe { *CONSOLE.0.get() }
+}
+
+/// Sends what the multiplexer has, as far as the UART takes it. `None` while it is not in use.
+pub fn pump() -> Option<Pumped> {
+    Some(live()?.pump(&uart()?))
+}
+
+/// Sends everything that is left and goes back to waiting for each byte. When nobody else has anything to say.
+pub fn stop_live() {
+    /// The UART sends 4 KiB a stream; what is not out after so many looks never will be.
+    const PATIENCE: u32 = 10_000_000;
+    for _ in 0..PATIENCE {
+        if matches!(pump(), None | Some(Pumped::Done)) {
+            break;
+        }
+    }
+    LIVE.store(false, Ordering::Release);
+}
+
 struct Logger;
 
 impl Log for Logger {
@@ -87,7 +148,17 @@ impl Log for Logger {
             Level::Warn => "warning: ",
             _ => "",
         };
-        let _ = writeln!(emergency(), "portunus: {level}{}", record.args());
+        match in_use() {
+            Some(live) => {
+                live.console.line((live.this_cpu)(), format_args!("{level}{}", record.args()));
+                if matches!(pump(), Some(Pumped::Again | Pumped::Later(_))) {
+                    (live.remind)();
+                }
+            }
+            None => {
+                let _ = writeln!(emergency(), "{}{level}{}", console::HYPERVISOR_PREFIX, record.args());
+            }
+        }
     }
 
     fn flush(&self) {}

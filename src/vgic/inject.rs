@@ -76,30 +76,40 @@ impl Vgic {
 
     /// An event was sent to the loaded vCPU and its `evtchn_upcall_pending` set: makes the upcall pending, the
     /// short way. An upcall that the guest is just handling becomes pending again behind it.
+    #[inline]
     pub fn upcall<H: ListRegisters>(&self, local: &mut LrBank, hw: &mut H) -> Upcall {
         let Some(private) = self.private(local.vcpu) else { return Upcall::Latched };
         let bank = &private.bank;
-        self.sample_upcall(local, true);
-        if !local.loaded || bank.eligible(bank.pending()) & UPCALL_BIT == 0 || !self.is_enabled() {
+        if bank.line.load(SeqCst) & UPCALL_BIT == 0 {
+            bank.drive(UPCALL_BIT, true);
+        }
+        if !local.loaded || bank.eligible(UPCALL_BIT) == 0 || !self.is_enabled() {
             return Upcall::Latched;
         }
         if local.waiting {
             return Upcall::Resync;
         }
-        if let Some(irq) = self.irq(local.vcpu, UPCALL) {
-            self.publish(local, hw, 0, irq);
+        let Some(slot) = local.slots.first_mut() else { return Upcall::Latched };
+        if local.used & 1 == 0 {
+            let priority = bank.priority(UPCALL.get());
+            *slot = Lr { vintid: UPCALL, priority, group1: true, ..Lr::EMPTY };
+        } else {
+            // What the guest did to the last one is published on the way.
+            let (pending, active) = hw.state(0);
+            if pending {
+                return Upcall::Queued;
+            }
+            if slot.pending {
+                bank.consume(UPCALL_BIT);
+            }
+            if slot.active != active {
+                bank.set_active(UPCALL_BIT, active);
+                slot.active = active;
+            }
         }
-        let lr = match local.slot(0) {
-            Some(held) => Lr { pending: true, ..*held },
-            None => Lr {
-                vintid: UPCALL,
-                priority: bank.priority(UPCALL.get()),
-                pending: true,
-                group1: true,
-                ..Lr::EMPTY
-            },
-        };
-        local.put(hw, 0, lr);
+        slot.pending = true;
+        local.used |= 1;
+        hw.write(0, *slot);
         Upcall::Queued
     }
 

@@ -49,6 +49,7 @@ impl Lr {
     }
 
     /// The value of `ICH_LR<n>_EL2` (IHI 0069, "Interrupt Controller List Registers").
+    #[inline(always)]
     #[must_use]
     pub const fn to_ich(self) -> u64 {
         let link = match self.hw {
@@ -65,6 +66,7 @@ impl Lr {
     }
 
     /// What a value read from `ICH_LR<n>_EL2` means.
+    #[inline(always)]
     #[must_use]
     pub const fn from_ich(raw: u64) -> Self {
         let linked = raw & ich::HW != 0;
@@ -116,6 +118,11 @@ pub trait ListRegisters {
     fn count(&self) -> usize;
     /// Reads list register `index`, which is below `count`.
     fn read(&mut self, index: usize) -> Lr;
+    /// Whether list register `index`, which is below `count`, is pending, and whether it is active.
+    fn state(&mut self, index: usize) -> (bool, bool) {
+        let lr = self.read(index);
+        (lr.pending, lr.active)
+    }
     /// Writes list register `index`, which is below `count`.
     fn write(&mut self, index: usize, lr: Lr);
     /// Says when a maintenance interrupt is wanted; replaces what was said before.

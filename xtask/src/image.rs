@@ -14,12 +14,11 @@ pub const IMAGE: &str = "target/portunus/Image";
 /// Builds the hypervisor and writes `target/portunus/Image`; answers a line that says what was built.
 pub fn build() -> Result<String, String> {
     run(Command::new("cargo").args(["build", "--release", "--bin", "portunus", "--target", TARGET]))?;
+    let image = read(ELF)?;
     let elf = fs::read(ELF).map_err(|e| format!("{ELF}: {e}"))?;
-    let (image, text) = flatten(&elf).ok_or_else(|| format!("{ELF}: not a 64-bit little-endian ELF file"))?;
-    if image.get(56..60) != Some(b"ARM\x64") {
-        return Err(format!("{ELF}: no arm64 Image header at its start"));
-    }
-    let offences = simd::offences(image.get(..text).unwrap_or_default());
+    // `.fp` is not looked at: it is boot/fp.S, which moves the guests' registers and nothing else.
+    let text = section(&elf, ".text").ok_or_else(|| format!("{ELF}: no section .text"))?;
+    let offences = simd::offences(text);
     if let Some(first) = offences.first() {
         return Err(format!(
             "{ELF}: {} instructions use FP or SIMD registers, which are the guests'; the first is at {first:#x}",
@@ -31,6 +30,16 @@ pub fn build() -> Result<String, String> {
     Ok(format!("{IMAGE}: {} bytes", image.len()))
 }
 
+/// The flat Image in the ELF file at `path`.
+pub fn read(path: &str) -> Result<Vec<u8>, String> {
+    let elf = fs::read(path).map_err(|e| format!("{path}: {e}"))?;
+    let image = flatten(&elf).ok_or_else(|| format!("{path}: not a 64-bit little-endian ELF file"))?;
+    if image.get(56..60) != Some(b"ARM\x64") {
+        return Err(format!("{path}: no arm64 Image header at its start"));
+    }
+    Ok(image)
+}
+
 /// Runs a command to its end; its failure is an error that quotes the command.
 pub fn run(command: &mut Command) -> Result<(), String> {
     let status = command.status().map_err(|e| format!("{command:?}: {e}"))?;
@@ -38,8 +47,7 @@ pub fn run(command: &mut Command) -> Result<(), String> {
 }
 
 /// Lays the loadable segments out at their addresses, with zeros between. The image is linked at 0.
-/// Answers the image and the length of the executable segment, which comes first.
-fn flatten(elf: &[u8]) -> Option<(Vec<u8>, usize)> {
+fn flatten(elf: &[u8]) -> Option<Vec<u8>> {
     if elf.get(..6)? != b"\x7fELF\x02\x01" {
         return None;
     }
@@ -47,7 +55,6 @@ fn flatten(elf: &[u8]) -> Option<(Vec<u8>, usize)> {
     let size = usize::from(u16_at(elf, 54)?);
     let count = usize::from(u16_at(elf, 56)?);
     let mut image = Vec::new();
-    let mut text = 0;
     for index in 0..count {
         let header = elf.get(headers + index * size..)?;
         const PT_LOAD: u32 = 1;
@@ -57,16 +64,30 @@ fn flatten(elf: &[u8]) -> Option<(Vec<u8>, usize)> {
         let offset = usize::try_from(u64_at(header, 8)?).ok()?;
         let address = usize::try_from(u64_at(header, 16)?).ok()?;
         let bytes = usize::try_from(u64_at(header, 32)?).ok()?;
-        const EXECUTABLE: u32 = 1;
-        if u32::from_le_bytes(header.get(4..8)?.try_into().ok()?) & EXECUTABLE != 0 {
-            text = address + bytes;
-        }
         if image.len() < address + bytes {
             image.resize(address + bytes, 0);
         }
         image.get_mut(address..address + bytes)?.copy_from_slice(elf.get(offset..offset + bytes)?);
     }
-    Some((image, text))
+    Some(image)
+}
+
+/// The bytes of the section called `name`.
+fn section<'elf>(elf: &'elf [u8], name: &str) -> Option<&'elf [u8]> {
+    let headers = usize::try_from(u64_at(elf, 40)?).ok()?;
+    let size = usize::from(u16_at(elf, 58)?);
+    let header = |index: usize| elf.get(headers + index * size..);
+    let bytes = |header: &[u8]| -> Option<&'elf [u8]> {
+        let offset = usize::try_from(u64_at(header, 24)?).ok()?;
+        elf.get(offset..)?.get(..usize::try_from(u64_at(header, 32)?).ok()?)
+    };
+    let names = bytes(header(usize::from(u16_at(elf, 62)?))?)?;
+    (0..usize::from(u16_at(elf, 60)?)).find_map(|index| {
+        let header = header(index)?;
+        let at = u32::from_le_bytes(header.get(..4)?.try_into().ok()?) as usize;
+        let found = names.get(at..)?.split(|byte| *byte == 0).next()? == name.as_bytes();
+        found.then(|| bytes(header)).flatten()
+    })
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {

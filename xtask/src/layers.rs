@@ -1,13 +1,14 @@
 //! The first law of the house: the library decides, the binary touches.
 //!
-//! Registers, MMIO and assembly live in `boot/`, `src/arch/`, `src/platform/` and the binary's own two files, `src/main.rs` and `src/boot.rs`. A file
-//! has one idea, so it stays below 500 lines. Text matching is crude and therefore hard to argue with.
+//! Registers, MMIO and assembly live in `boot/`, `src/arch/` and `src/platform/`. The rest of the binary
+//! (`src/main.rs`, `src/boot.rs`, `src/build/`, `src/run/`) may call them; the library may not. A file has one idea, so
+//! it stays below 500 lines. Text matching is crude and therefore hard to argue with.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const TOUCHING: [&str; 6] =
-    ["core::arch", "asm!(", "crate::arch", "read_volatile", "write_volatile", "aarch64_cpu::"];
+const TOUCHING: [&str; 5] = ["core::arch", "asm!(", "read_volatile", "write_volatile", "aarch64_cpu::"];
+const CALLING: [&str; 2] = ["crate::arch", "crate::platform"];
 const LONGEST_FILE: usize = 500;
 
 /// Checks every Rust file below `src/`; answers how many there are, or all offences.
@@ -33,7 +34,8 @@ fn inspect(path: &Path, text: &str, offences: &mut Vec<String>) {
     }
     for (number, line) in text.lines().enumerate() {
         let code = line.split("//").next().unwrap_or_default();
-        for word in TOUCHING.iter().filter(|word| code.contains(**word)) {
+        let calling = if is_binary(path) { &[][..] } else { &CALLING[..] };
+        for word in TOUCHING.iter().chain(calling).filter(|word| code.contains(**word)) {
             offences.push(format!("{}:{}: `{word}` outside arch/ and platform/", path.display(), number + 1));
         }
     }
@@ -55,7 +57,10 @@ fn unsafe_without_argument(path: &Path, text: &str, offences: &mut Vec<String>) 
 
 fn may_touch(path: &Path) -> bool {
     ["src/arch", "src/platform"].iter().any(|room| path.starts_with(room))
-        || ["src/main.rs", "src/boot.rs"].iter().any(|file| path == Path::new(file))
+}
+
+fn is_binary(path: &Path) -> bool {
+    ["src/main.rs", "src/boot.rs", "src/build", "src/run"].iter().any(|room| path.starts_with(room))
 }
 
 fn collect(room: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

@@ -1,33 +1,67 @@
 //! `cargo xtask`: build and test Portunus. `cargo xtask help` lists the commands.
 
+mod bench;
+mod cpio;
+mod debian;
+mod guests;
 mod image;
 mod layers;
+mod linux;
+mod linux_tree;
+mod modules;
 mod qemu;
 mod scenarios;
 mod simd;
 mod steps;
 mod trees;
+mod watch;
+mod xen;
 
 use std::process::ExitCode;
 
 const HELP: &str = "\
-cargo xtask build     the bootable arm64 image, at target/portunus/Image
-cargo xtask run       builds the image and boots it in QEMU, console on this terminal
+cargo xtask build     the bootable arm64 image, at target/portunus/Image, and the guests
+cargo xtask guests    the bare-metal guests, at target/portunus/guests/NAME
+cargo xtask run [TREE]
+                      builds all that and boots qemu/trees/TREE.dts (seed, if none is named) in QEMU, console on
+                      this terminal
+cargo xtask fetch linux
+                      downloads Debian's arm64 kernels, busybox and Xen as packages, once
+cargo xtask run linux [--xen] [KERNEL]
+                      boots two Linux domains with channels between them, or does so under Debian's Xen 4.17;
+                      KERNEL is 6.1, 6.12 (if none is named), 6.12-rt or 6.12-16k
 cargo xtask test-qemu [FILTER]
-                      builds the image and runs the QEMU scenarios whose name contains FILTER
+                      builds all that and runs the QEMU scenarios whose name contains FILTER; those with Linux
+                      domains only if FILTER begins with `linux`
+cargo xtask test-qemu --xen [FILTER]
+                      runs the scenarios with Linux domains under Debian's Xen 4.17 instead
+cargo xtask xen TREE [SECONDS [OPTION...]]
+                      boots qemu/trees/TREE.dts and its guests under Debian's Xen 4.17, with these Xen options
+cargo xtask bench [--ours]
+                      counts the instructions of hypercalls and events, next to Debian's Xen unless --ours
 cargo xtask layers    the rules of the house: what may touch hardware, and how large a file may grow
 cargo xtask test      everything that CI runs";
 
 fn main() -> ExitCode {
     let command = std::env::args().nth(1).unwrap_or_default();
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
+    let first = arguments.first().map_or("", String::as_str);
+    let rest = arguments.get(1..).unwrap_or_default();
     let result = match command.as_str() {
-        "build" => image::build().map(|image| println!("{image}")),
+        "build" => build(),
+        "guests" => guests::build().map(|line| println!("{line}")),
         "layers" => layers::check().map(|files| println!("layers: {files} files keep the rules")),
-        "test-qemu" => image::build().and_then(|image| {
-            println!("{image}");
-            scenarios::test(&std::env::args().nth(2).unwrap_or_default())
-        }),
-        "run" => image::build().and_then(|_| qemu::interactive()),
+        "test-qemu" if first == "--xen" => scenarios::test_xen(rest.first().map_or("", String::as_str)),
+        "test-qemu" => build().and_then(|()| scenarios::test(first)),
+        "fetch" if first == "linux" => linux::fetch(),
+        "run" if first == "linux" => linux::run(rest),
+        "run" => build().and_then(|()| qemu::interactive(if first.is_empty() { "seed" } else { first })),
+        "xen" => {
+            let seconds = rest.first().and_then(|number| number.parse().ok()).unwrap_or(30);
+            let options = rest.get(1..).unwrap_or_default().join(" ");
+            guests::build().and_then(|_| xen::run(first, seconds, &options))
+        }
+        "bench" => build().and_then(|()| bench::run(first == "--ours")),
         "test" => steps::test(),
         "help" | "" => {
             println!("{HELP}");
@@ -42,4 +76,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The hypervisor and what runs on it.
+fn build() -> Result<(), String> {
+    println!("{}", image::build()?);
+    println!("{}", guests::build()?);
+    Ok(())
 }

@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use crate::trees;
+
 /// What every machine of ours is: QEMU's `virt` with a GICv3 and nothing that is not needed.
 pub const BASE: [&str; 6] = ["-nographic", "-nodefaults", "-net", "none", "-serial", "stdio"];
 
@@ -96,13 +98,16 @@ fn follow(lines: &Receiver<String>, expectation: &Expectation<'_>) -> (String, O
     (log, None)
 }
 
-/// Boots the image with the console on this terminal. QEMU's escape key is moved from Ctrl-A to Ctrl-], so that
-/// Ctrl-A reaches the hypervisor.
-pub fn interactive() -> Result<(), String> {
+/// Boots the image with `qemu/trees/<tree>.dts`, console on this terminal. QEMU's escape key is moved from Ctrl-A to
+/// Ctrl-], so that Ctrl-A reaches the hypervisor.
+pub fn interactive(tree: &str) -> Result<(), String> {
     println!("QEMU: leave with Ctrl-] x, its monitor is Ctrl-] c");
     let machine =
         ["-M", "virt,virtualization=on,gic-version=3", "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"];
     let console = ["-nographic", "-nodefaults", "-net", "none", "-echr", "0x1d", "-serial", "mon:stdio"];
+    let tree = trees::compose(&machine, tree, "run")?;
     let image = ["-kernel", crate::image::IMAGE];
-    crate::image::run(Command::new("qemu-system-aarch64").args(machine).args(console).args(image))
+    crate::image::run(
+        Command::new("qemu-system-aarch64").args(machine).args(console).args(image).args(tree.arguments),
+    )
 }

@@ -3,11 +3,11 @@
 use std::process::Command;
 
 use crate::image::{self, TARGET};
-use crate::{layers, scenarios};
+use crate::{guests, layers, scenarios};
 
 type Step = (&'static str, fn() -> Result<(), String>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("formatting", || cargo(&["fmt", "--check"])),
     ("layers", || layers::check().map(|_| ())),
     ("clippy, host", || cargo(&["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"])),
@@ -37,6 +37,7 @@ const STEPS: [Step; 11] = [
     ("loom", loom),
     ("fuzzing", fuzz),
     ("image", || image::build().map(|line| println!("{line}"))),
+    ("guests", || guests::build().map(|line| println!("{line}"))),
     ("QEMU scenarios", || scenarios::test("")),
 ];
 

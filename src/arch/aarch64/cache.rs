@@ -8,7 +8,7 @@ use core::arch::asm;
 
 use portunus::addr::PaSpan;
 
-use super::sysreg::CTR_EL0;
+use super::sysreg::{CTR_EL0, DCZID_EL0};
 
 /// Smallest data cache line of this system in bytes (CTR_EL0.DminLine, log2 of words).
 fn line() -> u64 {
@@ -27,4 +27,35 @@ pub fn clean_and_invalidate(span: PaSpan) {
     }
     // SAFETY: a barrier. Cache maintenance is complete only after a DSB (Arm ARM, D7.5.9).
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+}
+
+/// Zeroes `span`, which begins and ends at multiples of 4 KiB, and leaves it clean to the point of coherency.
+///
+/// # Safety
+///
+/// The span is RAM that EL2 maps and that nobody uses.
+pub unsafe fn zero(span: PaSpan) {
+    /// DCZID_EL0.DZP: DC ZVA is prohibited.
+    const PROHIBITED: u64 = 1 << 4;
+    let id = DCZID_EL0::read();
+    let block = 4 << (id & 0xf);
+    let mut address = span.start().get();
+    while address < span.end().get() {
+        if id & PROHIBITED == 0 {
+            // SAFETY: zeroes one aligned block (at most 2 KiB) inside the span that the caller gives away.
+            unsafe { asm!("dc zva, {}", in(reg) address, options(nostack, preserves_flags)) };
+        } else {
+            // SAFETY: the same, in plain stores.
+            unsafe { core::ptr::write_bytes(address as *mut u8, 0, block as usize) };
+        }
+        address += block;
+    }
+    clean_and_invalidate(span);
+}
+
+/// Forgets instructions that a CPU may have fetched from memory that was written since (Arm ARM, B2.7.4.2): on every
+/// CPU, all of them.
+pub fn forget_instructions() {
+    // SAFETY: cache maintenance and barriers.
+    unsafe { asm!("dsb ish", "ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };
 }

@@ -2,19 +2,23 @@
 
 use alloc::string::String;
 
-use portunus::addr::Affinity;
+use portunus::addr::{Affinity, IntId};
 use portunus::mm::stage1::Kind;
 use portunus::plan::Gic;
+use spin::Once;
 
 use super::gicv3::{self, Distributor, Redistributor};
 use super::map;
+
+/// The distributor, once it is prepared.
+static DISTRIBUTOR: Once<Distributor> = Once::new();
 
 /// Maps and prepares the controller and the boot CPU's part of it.
 ///
 /// # Errors
 ///
 /// A sentence about what is missing.
-pub fn init(controller: &Gic, boot: Affinity) -> Result<(), String> {
+pub fn init(controller: &Gic, boot: Affinity) -> Result<Redistributor, String> {
     let Gic::V3 { dist, .. } = controller else {
         return Err(
             "this machine has a GICv2, and only GICv3 is driven yet: on QEMU virt add gic-version=3".into()
@@ -35,7 +39,8 @@ pub fn init(controller: &Gic, boot: Affinity) -> Result<(), String> {
                 distributor.lines(),
                 gicv3::list_registers()
             );
-            Ok(())
+            DISTRIBUTOR.call_once(|| distributor);
+            Ok(redistributor)
         }
         Some(_) => {
             Err("the boot CPU's redistributor does not wake: GICR_WAKER.ChildrenAsleep stays set".into())
@@ -53,4 +58,11 @@ pub fn redistributor(controller: &Gic, affinity: Affinity) -> Option<Redistribut
     let Gic::V3 { redist, stride, .. } = controller else { return None };
     // SAFETY: `init` mapped all regions as Device memory.
     redist.iter().find_map(|region| unsafe { Redistributor::find(*region, *stride, affinity) })
+}
+
+/// Lets SPI `intid` in, on the CPU with `affinity`.
+pub fn enable_spi(intid: IntId, affinity: Affinity) {
+    if let Some(distributor) = DISTRIBUTOR.get() {
+        distributor.enable(intid, affinity);
+    }
 }

@@ -100,6 +100,12 @@ pub fn image() -> Option<PaSpan> {
     between(&raw const __image_start, &raw const __image_end).ok()
 }
 
+/// The boot CPU's stack.
+#[must_use]
+pub fn boot_stack() -> Option<PaSpan> {
+    between(&raw const __boot_stack_bottom, &raw const __boot_stack_top).ok()
+}
+
 /// The parts of the image. Constants and what the relocation loop wrote are both read-only from here on; the
 /// pages between the parts of the stack area stay unmapped and catch overflows.
 fn map_image(root: Pa) -> Result<(), MapError> {

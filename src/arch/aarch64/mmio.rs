@@ -50,6 +50,17 @@ impl Mmio {
         }
     }
 
+    /// Writes the 64-bit register at byte `offset`; an offset outside is ignored.
+    #[inline]
+    pub fn write64(self, offset: u64, value: u64) {
+        if offset < self.size {
+            // SAFETY: inside the span that `new` was promised.
+            unsafe {
+                asm!("str {}, [{}]", in(reg) value, in(reg) self.base + offset, options(nostack, preserves_flags))
+            };
+        }
+    }
+
     /// Reads the 64-bit register at byte `offset`; an offset outside reads zero.
     #[inline]
     #[must_use]

@@ -1,8 +1,13 @@
 //! AArch64 at EL2, Armv8.0 and later, without VHE.
 
+pub mod bytes;
 pub mod cache;
+pub mod el1;
+pub mod fp;
 pub mod gic;
 pub mod gicv3;
+pub mod guest;
+pub mod ids;
 pub mod map;
 pub mod mmio;
 pub mod percpu;
@@ -10,8 +15,12 @@ pub mod probe;
 pub mod psci;
 pub mod report;
 pub mod secondary;
+pub mod stage2;
 pub mod start;
 pub mod sysreg;
+pub mod timer;
+pub mod translate;
+pub mod vcpu;
 
 /// Parks this CPU for good: interrupts masked, low power.
 pub fn park() -> ! {

@@ -1,23 +1,28 @@
-//! What belongs to one physical CPU. TPIDR_EL2 holds its address for good.
+//! Which physical CPU this is: TPIDR_EL2 holds the address of its block for good.
 
-use portunus::addr::{Affinity, CpuId};
+use core::arch::asm;
 
-use super::gicv3::Redistributor;
+use super::sysreg::TPIDR_EL2;
+use crate::run::Pcpu;
 
-/// One physical CPU.
-pub struct PerCpu {
-    /// Its number in the plan.
-    pub cpu: CpuId,
-    /// Its place in the system.
-    pub affinity: Affinity,
-    /// Its part of the interrupt controller.
-    pub redistributor: Redistributor,
+/// Says which block is this CPU's. Once on each CPU, before anything asks.
+pub fn adopt(pcpu: &'static Pcpu) {
+    TPIDR_EL2::write(&raw const *pcpu as u64);
+    // SAFETY: a context synchronisation, so that the register is what later code reads.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) };
 }
 
-impl PerCpu {
-    /// A block for the CPU `cpu`.
-    #[must_use]
-    pub const fn new(cpu: CpuId, affinity: Affinity, redistributor: Redistributor) -> Self {
-        Self { cpu, affinity, redistributor }
-    }
+/// Whether this CPU has adopted a block. Before that the register is UNKNOWN out of reset, so boot/head.S and
+/// boot/secondary.S clear it.
+#[must_use]
+pub fn is_known() -> bool {
+    TPIDR_EL2::read() != 0
+}
+
+/// The block of the executing CPU.
+#[inline(always)]
+#[must_use]
+pub fn this() -> &'static Pcpu {
+    // SAFETY: every CPU calls `adopt` before anything else of its own code, and blocks live for good.
+    unsafe { &*(TPIDR_EL2::read() as *const Pcpu) }
 }

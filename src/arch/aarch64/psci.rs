@@ -11,6 +11,7 @@ use portunus::plan::Conduit;
 
 const CPU_ON_64: u64 = 0xc400_0003;
 const SYSTEM_OFF: u64 = 0x8400_0008;
+const SYSTEM_RESET: u64 = 0x8400_0009;
 
 /// Firmware that speaks PSCI.
 #[derive(Clone, Copy)]
@@ -59,6 +60,11 @@ impl Firmware {
     /// Switches the machine off. Returns only if firmware does not.
     pub fn system_off(self) {
         self.call(SYSTEM_OFF, 0, 0);
+    }
+
+    /// Resets the machine. Returns only if firmware does not.
+    pub fn system_reset(self) {
+        self.call(SYSTEM_RESET, 0, 0);
     }
 
     /// One SMCCC call (Arm DEN 0028, 2.6 and 2.7): x0 to x3 in, x0 out, x4 to x17 may be lost.

@@ -4,10 +4,14 @@
 //! the stack that was in use; then this CPU stops.
 
 use core::fmt::Write;
+use core::sync::atomic::AtomicU32;
 
-use super::park;
+use portunus::addr::{IntId, Pa};
+use portunus::vdev::esr::Esr;
+
 use super::start::TrapFrame;
 use super::sysreg::{ELR_EL2, ESR_EL2, FAR_EL2, MPIDR_EL1, SPSR_EL2};
+use super::{gicv3, park, percpu};
 use crate::platform::console;
 
 /// Which of the vectors the CPU took (Arm ARM DDI 0487, D1.3.1).
@@ -22,49 +26,35 @@ const VECTORS: [&str; 8] = [
     "SError",
 ];
 
-/// ESR_EL2.EC in words, for the classes that EL2 can raise itself (Arm ARM, ESR_EL2).
-fn class(esr: u64) -> &'static str {
-    match esr >> 26 {
-        0x00 => "unknown reason (an undefined instruction, most likely)",
-        0x0e => "illegal execution state",
-        0x18 => "trapped system register access",
-        0x21 => "instruction abort",
-        0x22 => "misaligned PC",
-        0x25 => "data abort",
-        0x26 => "misaligned SP",
-        0x2f => "SError",
-        0x3c => "BRK instruction",
-        _ => "exception of another class",
-    }
+/// Whether a CPU is reporting; boot/vectors.S sets it and parks whoever finds it set.
+#[unsafe(no_mangle)]
+static REPORTING: AtomicU32 = AtomicU32::new(0);
+
+/// Stops the other CPUs: whatever is wrong, a person should find the machine as it is now.
+pub fn stop_others() {
+    gicv3::send_sgi_to_others(STOP);
 }
 
-/// The fault status of an abort in words (Arm ARM, ESR_EL2, DFSC and IFSC).
-fn fault_status(esr: u64) -> &'static str {
-    match esr & 0x3f {
-        0x00..=0x03 => "address size fault",
-        0x04..=0x07 => "translation fault: nothing is mapped there",
-        0x08..=0x0b => "access flag fault",
-        0x0c..=0x0f => "permission fault",
-        0x10 => "external abort: nothing answers there",
-        0x21 => "alignment fault",
-        _ => "other fault",
-    }
-}
+/// The SGI by which a CPU that reports a fault stops the others.
+pub const STOP: IntId = IntId::new(2);
 
 /// Called by boot/vectors.S on the report stack.
 #[unsafe(no_mangle)]
 extern "C" fn hypervisor_fault(frame: &TrapFrame, vector: usize, sp: u64) -> ! {
-    let esr = ESR_EL2::read();
+    if percpu::is_known() {
+        stop_others();
+    }
+    let esr = Esr::new(ESR_EL2::read());
     let mut out = console::emergency();
     let what = VECTORS.get(vector).copied().unwrap_or("exception from a lower level");
     let _ = writeln!(
         out,
-        "\nportunus: fault in the hypervisor, CPU {:#x}: {what}",
+        "\n(portunus) fault in the hypervisor, CPU {:#x}: {what}",
         MPIDR_EL1::read() & 0xff_00ff_ffff
     );
-    let _ = write!(out, "  ESR_EL2 {esr:#x}: {}", class(esr));
-    if matches!(esr >> 26, 0x21 | 0x25) {
-        let _ = write!(out, ", {}, FAR_EL2 {:#x}", fault_status(esr), FAR_EL2::read());
+    let _ = write!(out, "  {esr}");
+    if matches!(esr.class(), 0x21 | 0x25) {
+        let _ = write!(out, ", FAR_EL2 {:#x}", FAR_EL2::read());
     }
     let elr = ELR_EL2::read();
     let base = super::map::image().map_or(0, |image| image.start().get());
@@ -80,19 +70,20 @@ extern "C" fn hypervisor_fault(frame: &TrapFrame, vector: usize, sp: u64) -> ! {
     }
     let _ = writeln!(out);
     backtrace(&mut out, frame.x.get(29).copied().unwrap_or(0), base);
-    let _ = writeln!(out, "portunus: this CPU stops here");
+    let _ = writeln!(out, "(portunus) this CPU stops here");
     park()
 }
 
 /// Follows the frame pointers (AAPCS64, 6.4.6) through mapped stack only: a bounded number of records, each
 /// probed before it is believed.
 fn backtrace(out: &mut impl Write, mut record: u64, base: u64) {
-    let Some(image) = super::map::image() else { return };
+    let stack = if percpu::is_known() { Some(percpu::this().stack()) } else { super::map::boot_stack() };
+    let Some(stack) = stack else { return };
     for _ in 0..16 {
-        if !record.is_multiple_of(16) || !image.contains(portunus::addr::Pa::new(record)) {
+        if !record.is_multiple_of(16) || !stack.contains(Pa::new(record)) {
             return;
         }
-        // SAFETY: aligned, inside the image's own memory; an unmapped guard page makes the probe answer None.
+        // SAFETY: aligned, inside this CPU's stack; an unmapped guard page makes the probe answer None.
         let words = unsafe { [0, 4, 8, 12].map(|offset| super::probe::read32(record + offset)) };
         let [Some(next), Some(next_high), Some(lr), Some(lr_high)] = words else { return };
         let caller = u64::from(lr) | u64::from(lr_high) << 32;

@@ -3,21 +3,21 @@
 //! The boot CPU fills [`SECONDARY_START`], starts a CPU by the method its node names, and waits. One at a time:
 //! the log, the numbering and the memory used do not depend on who is faster.
 
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use portunus::addr::{Pa, PaSpan};
 use portunus::mm::stage1::SCTLR_MMU_OFF;
 use portunus::plan::{Cpu, EnableMethod};
 
 use super::map::{self, Regime};
-use super::percpu::PerCpu;
 use super::psci::{Firmware, PsciError};
-use super::sysreg::{CNTFRQ_EL0, CNTPCT_EL0, TPIDR_EL2};
-use super::{cache, gicv3, park};
+use super::sysreg::{CNTFRQ_EL0, CNTPCT_EL0};
+use super::{cache, gicv3, ids, percpu};
+use crate::run::{self, Pcpu};
 
 /// What a starting CPU is told. Read with its MMU off, so it is cleaned to the point of coherency.
 #[repr(C, align(128))]
@@ -90,7 +90,7 @@ impl fmt::Display for Absent {
     }
 }
 
-/// Starts `cpu` on a stack that ends at `stack_top`, with `percpu` in TPIDR_EL2, and waits until it has arrived.
+/// Starts `cpu` on a stack that ends at `stack_top`, with `percpu` as its block, and waits until it has arrived.
 ///
 /// # Errors
 ///
@@ -103,7 +103,7 @@ pub unsafe fn bring_up(
     cpu: &Cpu,
     firmware: Option<Firmware>,
     stack_top: u64,
-    percpu: &'static PerCpu,
+    percpu: &'static Pcpu,
 ) -> Result<(), Absent> {
     let percpu = &raw const *percpu as u64;
     // SAFETY: nobody is starting, see `Exchange`.
@@ -167,15 +167,27 @@ fn clean<T>(start: *const T, size: usize) {
 
 /// First Rust code of a secondary CPU, called by boot/secondary.S on its own stack, MMU on.
 #[unsafe(no_mangle)]
-extern "C" fn secondary_main(percpu: &'static PerCpu) -> ! {
-    let block = &raw const *percpu as u64;
-    TPIDR_EL2::write(block);
-    // SAFETY: a context synchronisation, so that TPIDR_EL2 is what later code reads.
-    unsafe { asm!("isb", options(nostack, preserves_flags)) };
+extern "C" fn secondary_main(percpu: &'static Pcpu) -> ! {
     gicv3::init_cpu();
+    percpu::adopt(percpu);
     if !percpu.redistributor.init() {
         log::warn!("CPU {} ({}): its redistributor does not wake", percpu.cpu, percpu.affinity);
     }
-    announce(block);
-    park()
+    percpu.ids.call_once(ids::gather);
+    announce(&raw const *percpu as u64);
+    while !RELEASED.load(Ordering::Acquire) {
+        aarch64_cpu::asm::wfe();
+    }
+    run::start(percpu)
+}
+
+/// Whether the world is built.
+static RELEASED: AtomicBool = AtomicBool::new(false);
+
+/// Lets every CPU that has arrived run its vCPUs.
+pub fn release() {
+    RELEASED.store(true, Ordering::Release);
+    // SAFETY: a barrier: the store is visible before the event wakes anyone (Arm ARM D1.6.1).
+    unsafe { core::arch::asm!("dsb ishst", options(nostack, preserves_flags)) };
+    aarch64_cpu::asm::sev();
 }

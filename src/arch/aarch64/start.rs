@@ -9,11 +9,28 @@ use super::map::Regime;
 
 /// A guest's general registers as `boot/vectors.S` spills them: x0 to x30, and padding to keep SP aligned.
 #[repr(C, align(16))]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct TrapFrame {
     /// x0 to x30.
     pub x: [u64; 31],
     pad: u64,
+}
+
+impl TrapFrame {
+    /// General register `number`; 31 is XZR and reads as zero.
+    #[inline]
+    #[must_use]
+    pub fn register(&self, number: u8) -> u64 {
+        self.x.get(usize::from(number)).copied().unwrap_or(0)
+    }
+
+    /// Writes general register `number`; 31 is XZR and ignores it.
+    #[inline]
+    pub fn set_register(&mut self, number: u8, value: u64) {
+        if let Some(register) = self.x.get_mut(usize::from(number)) {
+            *register = value;
+        }
+    }
 }
 
 const _: () = assert!(size_of::<TrapFrame>() == 256 && offset_of!(TrapFrame, x) == 0);
@@ -21,4 +38,10 @@ const _: () = assert!(offset_of!(Regime, ttbr) == 0 && offset_of!(Regime, tcr) =
 const _: () = assert!(offset_of!(Regime, mair) == 16 && offset_of!(Regime, sctlr) == 24);
 
 global_asm!(include_str!("../../../boot/head.S"), SCTLR_EL2_MMU_OFF = const SCTLR_MMU_OFF);
+global_asm!(include_str!("../../../boot/fp.S"));
 global_asm!(include_str!("../../../boot/vectors.S"), FRAME_SIZE = const size_of::<TrapFrame>());
+
+unsafe extern "C" {
+    /// In boot/vectors.S: makes `stack_top` the top of the stack and enters the first guest that can run.
+    pub fn guest_enter(stack_top: u64) -> !;
+}

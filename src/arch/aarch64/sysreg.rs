@@ -118,4 +118,93 @@ registers! {
     ICH_VTR_EL2 = "S3_4_C12_C11_1";
     /// Virtual GIC: the guest's PMR, BPR, group enables.
     ICH_VMCR_EL2 = "S3_4_C12_C11_7";
+    /// Virtual GIC: active priorities of Group 0, 5 to 7 bits of preemption.
+    ICH_AP0R0_EL2 = "S3_4_C12_C8_0";
+    /// See [`ICH_AP0R0_EL2`].
+    ICH_AP0R1_EL2 = "S3_4_C12_C8_1";
+    /// See [`ICH_AP0R0_EL2`].
+    ICH_AP0R2_EL2 = "S3_4_C12_C8_2";
+    /// See [`ICH_AP0R0_EL2`].
+    ICH_AP0R3_EL2 = "S3_4_C12_C8_3";
+    /// Virtual GIC: active priorities of Group 1.
+    ICH_AP1R0_EL2 = "S3_4_C12_C9_0";
+    /// See [`ICH_AP1R0_EL2`].
+    ICH_AP1R1_EL2 = "S3_4_C12_C9_1";
+    /// See [`ICH_AP1R0_EL2`].
+    ICH_AP1R2_EL2 = "S3_4_C12_C9_2";
+    /// See [`ICH_AP1R0_EL2`].
+    ICH_AP1R3_EL2 = "S3_4_C12_C9_3";
+    /// GIC: system-register access at EL1.
+    ICC_SRE_EL1 = "S3_0_C12_C12_5";
+
+    /// A guest's system control.
+    SCTLR_EL1 = "sctlr_el1";
+    /// A guest's FP access control.
+    CPACR_EL1 = "cpacr_el1";
+    /// A guest's lower root table.
+    TTBR0_EL1 = "ttbr0_el1";
+    /// A guest's upper root table.
+    TTBR1_EL1 = "ttbr1_el1";
+    /// A guest's translation control.
+    TCR_EL1 = "tcr_el1";
+    /// A guest's syndrome.
+    ESR_EL1 = "esr_el1";
+    /// A guest's auxiliary fault status.
+    AFSR0_EL1 = "afsr0_el1";
+    /// See [`AFSR0_EL1`].
+    AFSR1_EL1 = "afsr1_el1";
+    /// A guest's faulting address.
+    FAR_EL1 = "far_el1";
+    /// Result of an address translation.
+    PAR_EL1 = "par_el1";
+    /// A guest's memory attributes.
+    MAIR_EL1 = "mair_el1";
+    /// A guest's auxiliary memory attributes.
+    AMAIR_EL1 = "amair_el1";
+    /// A guest's vectors.
+    VBAR_EL1 = "vbar_el1";
+    /// A guest's address space identifier for debuggers.
+    CONTEXTIDR_EL1 = "contextidr_el1";
+    /// A guest's thread pointers.
+    TPIDR_EL0 = "tpidr_el0";
+    /// See [`TPIDR_EL0`].
+    TPIDRRO_EL0 = "tpidrro_el0";
+    /// See [`TPIDR_EL0`].
+    TPIDR_EL1 = "tpidr_el1";
+    /// A guest's stack pointers.
+    SP_EL0 = "sp_el0";
+    /// See [`SP_EL0`].
+    SP_EL1 = "sp_el1";
+    /// Where a guest's exception returns to.
+    ELR_EL1 = "elr_el1";
+    /// PSTATE that a guest's exception returns to.
+    SPSR_EL1 = "spsr_el1";
+    /// Which cache a guest asks about.
+    CSSELR_EL1 = "csselr_el1";
+    /// Counter access of a guest's EL0.
+    CNTKCTL_EL1 = "cntkctl_el1";
+    /// EL1 virtual timer: enable, mask, status.
+    CNTV_CTL_EL0 = "cntv_ctl_el0";
+    /// EL1 virtual timer: deadline.
+    CNTV_CVAL_EL0 = "cntv_cval_el0";
+    /// EL1 physical timer: enable, mask, status.
+    CNTP_CTL_EL0 = "cntp_ctl_el0";
+    /// EL1 physical timer: deadline.
+    CNTP_CVAL_EL0 = "cntp_cval_el0";
+    /// Debug features: PMUVer.
+    ID_AA64DFR0_EL1 = "id_aa64dfr0_el1";
+    /// Performance monitors: number of counters.
+    PMCR_EL0 = "pmcr_el0";
+    /// More hypervisor configuration (FEAT_HCX).
+    HCRX_EL2 = "S3_4_C1_C2_2";
+    /// Fine-grained read traps (FEAT_FGT).
+    HFGRTR_EL2 = "S3_4_C1_C1_4";
+    /// Fine-grained write traps (FEAT_FGT).
+    HFGWTR_EL2 = "S3_4_C1_C1_5";
+    /// Fine-grained instruction traps (FEAT_FGT).
+    HFGITR_EL2 = "S3_4_C1_C1_6";
+    /// Fine-grained debug read traps (FEAT_FGT).
+    HDFGRTR_EL2 = "S3_4_C3_C1_4";
+    /// Fine-grained debug write traps (FEAT_FGT).
+    HDFGWTR_EL2 = "S3_4_C3_C1_5";
 }

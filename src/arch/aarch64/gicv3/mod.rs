@@ -4,22 +4,26 @@
 //! hardware-linked interrupts itself. Works with one security state and with the non-secure view of two: nothing is
 //! compared that differs between them.
 
-use core::arch::asm;
+mod cpu;
+mod lists;
 
-use portunus::addr::{Affinity, PaSpan};
+pub use cpu::{SgiTarget, acknowledge, deactivate, drop_priority, init_cpu, send_sgi, send_sgi_to_others};
+pub use lists::{Interface, VirtualCpu, guest_threshold, list_registers};
+
+use portunus::addr::{Affinity, IntId, PaSpan};
 
 use super::mmio::Mmio;
-use super::sysreg::{
-    ICC_BPR1_EL1, ICC_CTLR_EL1, ICC_IGRPEN1_EL1, ICC_PMR_EL1, ICC_SRE_EL2, ICH_HCR_EL2, ICH_VTR_EL2,
-};
 
 // Distributor (IHI 0069, 12.9) and redistributor (12.11) registers, byte offsets.
 const GICD_CTLR: u64 = 0x0000;
 const GICD_TYPER: u64 = 0x0004;
 const GICD_IGROUPR: u64 = 0x0080;
+const GICD_ISENABLER: u64 = 0x0100;
 const GICD_ICENABLER: u64 = 0x0180;
+const GICD_ISACTIVER: u64 = 0x0300;
 const GICD_ICACTIVER: u64 = 0x0380;
 const GICD_IPRIORITYR: u64 = 0x0400;
+const GICD_IROUTER: u64 = 0x6000;
 const GICR_CTLR: u64 = 0x0000;
 const GICR_TYPER: u64 = 0x0008;
 const GICR_WAKER: u64 = 0x0014;
@@ -73,6 +77,15 @@ impl Distributor {
         self.settle();
     }
 
+    /// Enables SPI `intid` and routes it to the CPU with `affinity`. Numbers that are no SPI are ignored.
+    pub fn enable(self, intid: IntId, affinity: Affinity) {
+        if !intid.is_spi() || intid.get() >= self.lines() {
+            return;
+        }
+        self.0.write64(GICD_IROUTER + 8 * u64::from(intid.get()), affinity.get());
+        self.0.write32(GICD_ISENABLER + 4 * u64::from(intid.get() / 32), 1 << (intid.get() % 32));
+    }
+
     fn settle(self) {
         for _ in 0..PATIENCE {
             if self.0.read32(GICD_CTLR) & GICD_RWP == 0 {
@@ -115,6 +128,17 @@ impl Redistributor {
         }
     }
 
+    /// Enables the SGIs and PPIs in `mask`, bit `n` for INTID `n`.
+    pub fn enable(self, mask: u32) {
+        self.0.write32(SGI_FRAME + GICD_ISENABLER, mask);
+    }
+
+    /// Sets or clears the active state of PPI `intid`.
+    pub fn set_active(self, intid: IntId, active: bool) {
+        let register = if active { GICD_ISACTIVER } else { GICD_ICACTIVER };
+        self.0.write32(SGI_FRAME + register, 1 << (intid.get() % 32));
+    }
+
     /// Wakes the redistributor; all SGIs and PPIs disabled, inactive, Group 1. Answers whether it woke.
     pub fn init(self) -> bool {
         const PROCESSOR_SLEEP: u32 = 1 << 1;
@@ -134,29 +158,4 @@ impl Redistributor {
         }
         awake
     }
-}
-
-/// Prepares the CPU interface of the executing CPU and its virtual side.
-pub fn init_cpu() {
-    const SRE_ENABLE: u64 = 0xf; // Enable for EL1, DIB, DFB, SRE
-    const EOIMODE: u64 = 1 << 1;
-    ICC_SRE_EL2::write(SRE_ENABLE);
-    synchronise();
-    ICC_CTLR_EL1::write(EOIMODE);
-    ICC_PMR_EL1::write(0xff);
-    ICC_BPR1_EL1::write(0);
-    ICC_IGRPEN1_EL1::write(1);
-    ICH_HCR_EL2::write(0);
-    synchronise();
-}
-
-/// Number of list registers of this CPU (ICH_VTR_EL2.ListRegs).
-#[must_use]
-pub fn list_registers() -> u32 {
-    (ICH_VTR_EL2::read() & 0x1f) as u32 + 1
-}
-
-fn synchronise() {
-    // SAFETY: a context synchronisation; changes nothing.
-    unsafe { asm!("isb", options(nostack, preserves_flags)) };
 }

@@ -1,0 +1,50 @@
+//! Sends events through static channels and counts the answers of `evtchn-pong`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use portunus_linux::arguments::{Arguments, parse};
+use portunus_linux::device::Device;
+use portunus_linux::ping::ping;
+
+const HELP: &str = "\
+usage: evtchn-ping [-n COUNT] [-t SECONDS] [-w SECONDS] PORT...
+
+Sends an event on each PORT, waits for the answer of evtchn-pong in the other domain, and repeats that COUNT times.
+PORT is this domain's end of a static channel, as the device tree numbers it.
+
+  -n COUNT     round trips on each port (1000)
+  -t SECONDS   an answer that takes longer is lost (5)
+  -w SECONDS   how long to wait for evtchn-pong to start (60)
+
+Exit code: 0 if no event was lost and none came too many, 1 if not, 2 for a wrong command line.";
+
+fn main() -> ExitCode {
+    let defaults = Arguments {
+        count: 1000,
+        limit: Duration::from_secs(5),
+        patience: Duration::from_secs(60),
+        ports: Vec::new(),
+    };
+    let arguments = match parse(std::env::args().skip(1), defaults) {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(message) => {
+            eprintln!("evtchn-ping: {message}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match Device::open().and_then(|mut device| ping(&mut device, &arguments)) {
+        Ok(report) => {
+            println!("evtchn-ping: {report}");
+            if report.surplus == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(failure) => {
+            eprintln!("evtchn-ping: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Copies between the hypervisor and memory that a guest may be writing at the same time.
+//!
+//! Each byte is read or written once, by volatile accesses: the compiler may not read it again after it was checked.
+
+use portunus::addr::Pa;
+
+/// Copies from physical memory, in words where both sides are aligned.
+///
+/// # Safety
+///
+/// EL2 maps the memory as RAM.
+#[inline(always)]
+pub unsafe fn read(from: Pa, into: &mut [u8]) {
+    let source = from.get() as *const u8;
+    if from.is_aligned(4)
+        && let Ok(word) = <&mut [u8; 4]>::try_from(&mut *into)
+    {
+        // SAFETY: aligned, and inside the memory that the caller vouches for.
+        *word = unsafe { source.cast::<u32>().read_volatile() }.to_ne_bytes();
+        return;
+    }
+    unaligned_or_long(source, into);
+}
+
+/// The general case of [`read`].
+fn unaligned_or_long(source: *const u8, into: &mut [u8]) {
+    let whole = if source.addr().is_multiple_of(4) { into.len() & !3 } else { 0 };
+    let (words, rest) = into.split_at_mut(whole);
+    for (index, word) in words.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        // SAFETY: aligned, and inside the memory that the caller of `read` vouches for.
+        *word = unsafe { source.cast::<u32>().add(index).read_volatile() }.to_ne_bytes();
+    }
+    for (index, byte) in rest.iter_mut().enumerate() {
+        // SAFETY: as above.
+        *byte = unsafe { source.add(whole + index).read_volatile() };
+    }
+}
+
+/// Copies to physical memory.
+///
+/// # Safety
+///
+/// EL2 maps the memory as RAM, and nobody relies on what it held.
+pub unsafe fn write(to: Pa, from: &[u8]) {
+    for (index, byte) in from.iter().enumerate() {
+        // SAFETY: inside the memory that the caller vouches for.
+        unsafe { (to.get() as *mut u8).add(index).write_volatile(*byte) };
+    }
+}

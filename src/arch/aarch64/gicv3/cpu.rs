@@ -1,0 +1,94 @@
+//! The CPU interface of the executing CPU: what EL2 itself takes and sends.
+
+use core::arch::asm;
+
+use portunus::addr::{Affinity, IntId};
+
+use super::super::sysreg::{
+    ICC_BPR1_EL1, ICC_CTLR_EL1, ICC_DIR_EL1, ICC_EOIR1_EL1, ICC_IAR1_EL1, ICC_IGRPEN1_EL1, ICC_PMR_EL1,
+    ICC_SGI1R_EL1, ICC_SRE_EL1, ICC_SRE_EL2, ICH_HCR_EL2,
+};
+
+/// Prepares the CPU interface of the executing CPU and its virtual side.
+pub fn init_cpu() {
+    // SRE, DFB, DIB; not Enable: a guest's access to ICC_SRE_EL1 traps, so that it cannot switch to the memory-mapped
+    // interface, which nobody virtualises here (IHI 0069, ICC_SRE_EL2).
+    const SYSTEM_REGISTERS: u64 = 0x7;
+    const EOIMODE: u64 = 1 << 1;
+    ICC_SRE_EL2::write(SYSTEM_REGISTERS);
+    synchronise();
+    ICC_SRE_EL1::write(SYSTEM_REGISTERS);
+    ICC_CTLR_EL1::write(EOIMODE);
+    ICC_PMR_EL1::write(0xff);
+    ICC_BPR1_EL1::write(0);
+    ICC_IGRPEN1_EL1::write(1);
+    ICH_HCR_EL2::write(0);
+    synchronise();
+}
+
+/// Takes the most urgent physical interrupt; `None` if there is none (any more).
+#[inline(always)]
+#[must_use]
+pub fn acknowledge() -> Option<IntId> {
+    /// 1020 to 1023 are no interrupts (IHI 0069, 2.2.1).
+    const SPECIAL: u64 = 1020;
+    let intid = ICC_IAR1_EL1::read() & 0xff_ffff;
+    // SAFETY: a barrier: what the sender of the interrupt wrote before is read after (IHI 0069, 4.1.1; ICC_IAR1_EL1
+    // is not ordered with memory accesses otherwise).
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+    (intid < SPECIAL).then(|| IntId::new(intid as u32))
+}
+
+/// Lets other interrupts come; this one stays active (EOImode 1).
+#[inline(always)]
+pub fn drop_priority(intid: IntId) {
+    ICC_EOIR1_EL1::write(u64::from(intid.get()));
+}
+
+/// Ends an interrupt whose priority was dropped.
+#[inline(always)]
+pub fn deactivate(intid: IntId) {
+    ICC_DIR_EL1::write(u64::from(intid.get()));
+    synchronise();
+}
+
+/// A CPU as ICC_SGI1R_EL1 names it: worked out once, because every event to another pCPU needs it.
+#[derive(Clone, Copy)]
+pub struct SgiTarget(u64);
+
+impl SgiTarget {
+    /// The CPU with affinity `target` (IHI 0069, ICC_SGI1R_EL1): the target list names 16 CPUs of a range (RS) of a
+    /// cluster.
+    #[must_use]
+    pub const fn new(target: Affinity) -> Self {
+        let affinity = target.get();
+        let (aff0, aff1) = (affinity & 0xff, affinity >> 8 & 0xff);
+        let (aff2, aff3) = (affinity >> 16 & 0xff, affinity >> 32 & 0xff);
+        Self(aff3 << 48 | (aff0 >> 4) << 44 | aff2 << 32 | aff1 << 16 | 1 << (aff0 & 0xf))
+    }
+}
+
+/// Sends SGI `sgi` to the CPU `target`. What was written before is visible to it.
+#[inline(always)]
+pub fn send_sgi(sgi: IntId, target: SgiTarget) {
+    // SAFETY: a barrier: the generation of an SGI is not ordered with memory accesses by itself (IHI 0069, 8.1).
+    unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
+    ICC_SGI1R_EL1::write(target.0 | u64::from(sgi.get() & 0xf) << 24);
+    synchronise();
+}
+
+/// Sends SGI `sgi` to all CPUs but this one.
+pub fn send_sgi_to_others(sgi: IntId) {
+    /// Interrupt routing mode: all but the sender.
+    const ALL_BUT_SELF: u64 = 1 << 40;
+    // SAFETY: a barrier, as in `send_sgi`.
+    unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
+    ICC_SGI1R_EL1::write(ALL_BUT_SELF | u64::from(sgi.get() & 0xf) << 24);
+    synchronise();
+}
+
+#[inline(always)]
+fn synchronise() {
+    // SAFETY: a context synchronisation; changes nothing.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) };
+}

@@ -1,0 +1,66 @@
+//! Stage 2 as hardware sees it: table pages, their entries, and how translations are forgotten.
+
+use core::arch::asm;
+
+use portunus::addr::{Ipa, PAGE_SHIFT, Pa};
+use portunus::mm::TableMemory;
+use portunus::mm::stage2::Invalidate;
+
+/// Tables in RAM that EL2 maps (VA = PA), in zeroed pages that `A` hands out.
+pub struct Tables<A>(pub A);
+
+impl<A: FnMut() -> Option<Pa>> TableMemory for Tables<A> {
+    fn allocate(&mut self) -> Option<Pa> {
+        (self.0)()
+    }
+
+    fn read(&self, table: Pa, index: usize) -> u64 {
+        // SAFETY: `table` came from `allocate` (or was the root), `index` is below 512 (TableMemory's contract).
+        unsafe { (table.get() as *const u64).add(index).read_volatile() }
+    }
+
+    fn write(&mut self, table: Pa, index: usize, entry: u64) {
+        // SAFETY: as for `read`. One 64-bit store: a walker on another CPU sees the old entry or the new one.
+        unsafe { (table.get() as *mut u64).add(index).write_volatile(entry) }
+        // SAFETY: a barrier: the entry is observable to all table walkers before what follows (Arm ARM D8.2.6).
+        // Walks are Write-Back cacheable (VTCR_EL2), so no cache maintenance.
+        unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
+    }
+}
+
+/// Tables that are only read.
+#[must_use]
+pub fn read_only() -> Tables<impl FnMut() -> Option<Pa>> {
+    Tables(|| None)
+}
+
+/// Forgets translations of the domain that is loaded on this pCPU, on all CPUs.
+pub struct ByVmid;
+
+impl Invalidate for ByVmid {
+    /// The sequence of Arm ARM D8.16.3: stage 2 entries by IPA first, then, because TLBs may hold stage 1 and 2
+    /// combined, everything of the VMID.
+    fn forget(&mut self, ipa: Ipa) {
+        let page = ipa.get() >> PAGE_SHIFT;
+        // SAFETY: invalidation changes no translation, it only makes CPUs walk again.
+        unsafe {
+            asm!(
+                "dsb ishst",
+                "tlbi ipas2e1is, {page}",
+                "dsb ish",
+                "tlbi vmalle1is",
+                "dsb ish",
+                "isb",
+                page = in(reg) page,
+                options(nostack, preserves_flags)
+            )
+        };
+    }
+}
+
+/// Forgets what this CPU alone remembers of stage 1 under the loaded VMID: two vCPUs of one domain take turns here,
+/// and a guest that maintains its TLBs for "this CPU" means its vCPU.
+pub fn forget_local() {
+    // SAFETY: as above.
+    unsafe { asm!("tlbi vmalle1", "dsb nsh", "isb", options(nostack, preserves_flags)) };
+}

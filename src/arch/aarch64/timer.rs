@@ -1,0 +1,99 @@
+//! The generic timer (Arm ARM DDI 0487, D11): the guests' two timers, and EL2's own for time slices and alarms.
+//!
+//! A guest owns CNTV and CNTP while it is loaded: no access traps, and the physical interrupt of each is linked to
+//! a list register. EL2's timer, CNTHP, is off unless vCPUs share a pCPU or one sleeps with a deadline.
+
+use core::arch::asm;
+
+use super::sysreg::{
+    CNTFRQ_EL0, CNTHP_CTL_EL2, CNTHP_CVAL_EL2, CNTP_CTL_EL0, CNTP_CVAL_EL0, CNTPCT_EL0, CNTV_CTL_EL0,
+    CNTV_CVAL_EL0, CNTVOFF_EL2,
+};
+
+const ENABLE: u64 = 1;
+const IMASK: u64 = 1 << 1;
+const ISTATUS: u64 = 1 << 2;
+
+/// Ticks since the counter started. The ISB keeps the read from being satisfied early (D11.2.1).
+#[must_use]
+pub fn now() -> u64 {
+    // SAFETY: a context synchronisation; changes nothing.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) };
+    CNTPCT_EL0::read()
+}
+
+/// Ticks a second, as firmware says.
+#[must_use]
+pub fn frequency() -> u32 {
+    CNTFRQ_EL0::read() as u32
+}
+
+/// EL2's timer interrupts at counter value `deadline`; `None` switches it off.
+pub fn set_alarm(deadline: Option<u64>) {
+    match deadline {
+        Some(deadline) => {
+            CNTHP_CVAL_EL2::write(deadline);
+            CNTHP_CTL_EL2::write(ENABLE);
+        }
+        None => CNTHP_CTL_EL2::write(0),
+    }
+}
+
+/// The timers of a vCPU that is not loaded.
+#[derive(Clone, Copy, Default)]
+pub struct Timers {
+    virtual_control: u64,
+    virtual_deadline: u64,
+    physical_control: u64,
+    physical_deadline: u64,
+    /// Physical minus virtual counter, the domain's.
+    offset: u64,
+}
+
+impl Timers {
+    /// Both off, for a domain whose virtual counter is `offset` behind the physical one.
+    #[must_use]
+    pub fn new(offset: u64) -> Self {
+        Self { offset, ..Self::default() }
+    }
+
+    /// Takes the timers of this pCPU and stops them: from here on their interrupts are no longer asserted.
+    pub fn stop(&mut self) {
+        self.virtual_control = CNTV_CTL_EL0::read();
+        CNTV_CTL_EL0::write(0);
+        self.physical_control = CNTP_CTL_EL0::read();
+        CNTP_CTL_EL0::write(0);
+        self.virtual_deadline = CNTV_CVAL_EL0::read();
+        self.physical_deadline = CNTP_CVAL_EL0::read();
+        // SAFETY: a context synchronisation: the timers are off when this returns.
+        unsafe { asm!("isb", options(nostack, preserves_flags)) };
+    }
+
+    /// Starts them on this pCPU.
+    pub fn start(&self) {
+        CNTVOFF_EL2::write(self.offset);
+        CNTV_CVAL_EL0::write(self.virtual_deadline);
+        CNTP_CVAL_EL0::write(self.physical_deadline);
+        // SAFETY: a context synchronisation: no timer is compared with a deadline of someone else's.
+        unsafe { asm!("isb", options(nostack, preserves_flags)) };
+        CNTV_CTL_EL0::write(self.virtual_control);
+        CNTP_CTL_EL0::write(self.physical_control);
+    }
+
+    /// Physical counter value at which the first of the loaded vCPU's timers interrupts, if one will. `offset` is
+    /// the domain's.
+    #[must_use]
+    pub fn next_of_loaded(offset: u64) -> Option<u64> {
+        let armed = |control: u64| control & (ENABLE | IMASK) == ENABLE;
+        let virtual_one = armed(CNTV_CTL_EL0::read()).then(|| CNTV_CVAL_EL0::read().wrapping_add(offset));
+        let physical_one = armed(CNTP_CTL_EL0::read()).then(CNTP_CVAL_EL0::read);
+        virtual_one.into_iter().chain(physical_one).min()
+    }
+}
+
+/// Whether the loaded vCPU's virtual (or, if not `virtual_timer`, physical) timer asserts its interrupt.
+#[must_use]
+pub fn is_asserted(virtual_timer: bool) -> bool {
+    let control = if virtual_timer { CNTV_CTL_EL0::read() } else { CNTP_CTL_EL0::read() };
+    control & (ENABLE | IMASK | ISTATUS) == ENABLE | ISTATUS
+}

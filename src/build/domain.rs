@@ -1,0 +1,177 @@
+//! One domain: its memory, what is in it, and the devices it believes to have.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use arrayvec::ArrayVec;
+use portunus::addr::{IpaSpan, PAGE_SIZE, Pa, PaSpan};
+use portunus::console::Stream;
+use portunus::domain::gzip::Workspace;
+use portunus::domain::image::{self, File, ImageError, Kernel};
+use portunus::domain::layout::{self, Layout};
+use portunus::domain::ram::{self, Extent, Shortage};
+use portunus::domain::{guest_dtb, map};
+use portunus::evtchn::Builder;
+use portunus::hypercall::version;
+use portunus::mm::frames::Frames;
+use portunus::mm::stage2::{Access, Stage2};
+use portunus::plan::DomainPlan;
+use portunus::vdev::pl011::Vpl011;
+use portunus::vdev::power::Start;
+use portunus::vgic::Vgic;
+
+use super::{Site, images};
+use crate::arch::aarch64::cache;
+use crate::arch::aarch64::stage2::Tables;
+use crate::run::{Domain, GRANT_FRAMES, GuestMemory, Home, Pages, Parts, TABLE_PAGES};
+
+/// A domain that has everything but places for its vCPUs.
+pub struct Built {
+    memory: GuestMemory,
+    vgic: Vgic,
+    uart: Option<Vpl011>,
+    stream: &'static Stream,
+    start: Start,
+}
+
+/// Builds the domain `planned`.
+///
+/// # Errors
+///
+/// A sentence about what is wrong with an image, or missing.
+pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, String> {
+    let mut workspace = Workspace::new();
+    let (file, kernel) = kernel(planned, &mut workspace)?;
+    let layout = lay_out(planned, kernel)?;
+    let extents =
+        ram::provide(&layout.banks, |pages| site.frames.allocate(pages)).map_err(|Shortage(bytes)| {
+            format!("{} KiB of its RAM are missing: not enough is free", bytes / 1024)
+        })?;
+    for extent in &extents {
+        let span = PaSpan::new(extent.to, extent.span.size()).ok_or("its RAM wraps")?;
+        // SAFETY: allocated for this domain just now; EL2 maps all free RAM.
+        unsafe { cache::zero(span) };
+    }
+    file.copy(&mut workspace, &mut images::Filling::new(&extents, layout.kernel))
+        .map_err(|error| blame(planned, error))?;
+    fill(site, planned, &layout, &extents)?;
+    let no_devices = || String::from("no memory is left for its devices");
+    let memory = memory(site, &layout, &extents)?;
+    Ok(Built {
+        memory,
+        vgic: Vgic::new(planned.vcpus.len(), planned.spis, &[map::TIMER_VIRTUAL, map::TIMER_PHYSICAL])
+            .ok_or_else(no_devices)?,
+        uart: if planned.vpl011 { Some(Vpl011::new().ok_or_else(no_devices)?) } else { None },
+        stream: site.console.stream(planned.id).ok_or_else(no_devices)?,
+        start: Start { entry: layout.kernel.start().get(), context: layout.tree.start().get() },
+    })
+}
+
+/// Gives the domain its event channels.
+///
+/// # Errors
+///
+/// A sentence, if it can have none.
+pub fn connect(built: Built, events: &mut Builder, planned: &DomainPlan) -> Result<Built, String> {
+    let shared = built.memory.shared_info().ok_or("its shared information page is misplaced")?;
+    events
+        .add_domain(planned.id, planned.vcpus.len() as u16, shared)
+        .map_err(|errno| format!("it can have no event channels: {errno:?}"))?;
+    Ok(built)
+}
+
+/// The finished domain. It starts when its first vCPU's pCPU does.
+pub fn finish(built: Built, homes: Vec<Home>, planned: &DomainPlan) -> &'static Domain {
+    let domain: &'static Domain = Box::leak(Box::new(Domain::new(Parts {
+        id: planned.id,
+        name: planned.name.as_str().into(),
+        vgic: built.vgic,
+        uart: built.uart,
+        stream: built.stream,
+        homes: homes.into_boxed_slice(),
+        memory: built.memory,
+    })));
+    if let Some(first) = domain.power.first() {
+        // It is off, as all are, so the request is taken.
+        let _ = first.request(built.start);
+    }
+    domain
+}
+
+fn lay_out(planned: &DomainPlan, kernel: Kernel) -> Result<Layout, String> {
+    let room = guest_dtb::room(planned.vcpus.len() as u16, &planned.cmdline);
+    let ramdisk = planned.ramdisk.map_or(0, |module| module.size());
+    layout::plan(planned.memory, kernel, room, ramdisk).map_err(|error| error.to_string())
+}
+
+fn kernel(planned: &DomainPlan, workspace: &mut Workspace) -> Result<(File<'static>, Kernel), String> {
+    let bytes = images::bytes(planned.kernel.image);
+    if planned.kernel.raw {
+        return Ok((File::Plain(bytes), image::raw(bytes.len() as u64)));
+    }
+    File::open(bytes, planned.memory, workspace).map_err(|error| blame(planned, error))
+}
+
+fn blame(planned: &DomainPlan, error: ImageError) -> String {
+    let module = planned.kernel.image;
+    format!("{error} (module at {}, {} bytes)", module.start(), module.size())
+}
+
+/// Ramdisk and device tree.
+fn fill(site: &Site<'_>, planned: &DomainPlan, layout: &Layout, extents: &[Extent]) -> Result<(), String> {
+    if let (Some(module), Some(to)) = (planned.ramdisk, layout.ramdisk) {
+        images::copy(images::bytes(module), extents, to);
+    }
+    let mut tree = vec![0; layout.tree.size() as usize];
+    let machine = &site.plan.machine;
+    let first_home = planned.vcpus.first().and_then(|vcpu| machine.cpus.get(vcpu.home.index()));
+    let description = guest_dtb::Description {
+        cmdline: &planned.cmdline,
+        vcpus: planned.vcpus.len() as u16,
+        cpu: first_home.map_or("arm,armv8", |cpu| &cpu.compatible),
+        timer_frequency: machine.timer.frequency,
+        vpl011: planned.vpl011,
+        hypervisor: planned.enhanced.then_some((version::MAJOR as u16, version::MINOR as u16)),
+    };
+    let size = guest_dtb::write(&mut tree, &description, layout)
+        .map_err(|_| String::from("its device tree does not fit the room for it"))?;
+    images::copy(tree.get(..size).unwrap_or_default(), extents, layout.tree);
+    Ok(())
+}
+
+/// Stage 2 and the pages that the domain may place in it.
+fn memory(site: &mut Site<'_>, layout: &Layout, extents: &[Extent]) -> Result<GuestMemory, String> {
+    let geometry = site.geometry;
+    let frames = &mut *site.frames;
+    let short = || String::from("no memory is left for its tables");
+    let root = zeroed(frames, geometry.root_pages()).ok_or_else(short)?;
+    let stage2 = Stage2::new(root, &geometry);
+    for Extent { span, to } in extents {
+        let mut tables = Tables(|| zeroed(frames, 1));
+        stage2
+            .map(&mut tables, *span, *to, Access::Ram)
+            .map_err(|why| format!("its RAM at {span} cannot be mapped: {why:?}"))?;
+    }
+    let mut special = [Pa::new(0); 1 + GRANT_FRAMES];
+    for page in &mut special {
+        *page = zeroed(frames, 1).ok_or_else(short)?;
+    }
+    let mut tables = ArrayVec::new();
+    for _ in 0..TABLE_PAGES {
+        tables.push(zeroed(frames, 1).ok_or_else(short)?);
+    }
+    let banks: Vec<IpaSpan> = layout.banks.clone();
+    Ok(GuestMemory::new(banks, stage2, geometry.ipa_bits(), Pages { special, tables }))
+}
+
+/// A run of `pages` zeroed pages.
+fn zeroed(frames: &mut Frames, pages: usize) -> Option<Pa> {
+    let start = frames.allocate(pages)?;
+    let span = PaSpan::new(start, pages as u64 * PAGE_SIZE)?;
+    // SAFETY: allocated just now; EL2 maps all free RAM.
+    unsafe { cache::zero(span) };
+    Some(start)
+}

@@ -1,0 +1,162 @@
+//! `HVC #0xEA1`: the caller that the hypercall room sees, and what follows from its answer.
+
+use portunus::addr::{DomainId, Gva, Ipa, VcpuId};
+use portunus::evtchn::{Attention, Events, VcpuInfo};
+use portunus::hypercall::{CallState, Caller, Fault, MapError, Outcome, PlaceError, SpecialPage};
+use portunus::sched::nanoseconds;
+
+use super::Here;
+use super::interrupt::pump;
+use super::pcpu::Pcpu;
+use super::world::{Domain, World};
+use crate::arch::aarch64::{guest, timer};
+
+/// The vCPU that executes a hypercall.
+pub struct Call {
+    /// Everything that is shared.
+    pub world: &'static World,
+    /// The executing pCPU.
+    pub pcpu: &'static Pcpu,
+    /// The domain.
+    pub domain: &'static Domain,
+    /// The vCPU's number in it.
+    pub vcpu: VcpuId,
+}
+
+impl Here<'_> {
+    /// Does what a hypercall asked for beyond a return value.
+    pub(super) fn follow(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Return(value) => self.frame.set_register(0, value.cast_unsigned()),
+            Outcome::Retry => {
+                pump(self.pcpu);
+                guest::repeat_hvc();
+            }
+            Outcome::Continue(arguments) => {
+                pump(self.pcpu);
+                if let Some(registers) = self.frame.x.get_mut(..arguments.len()) {
+                    registers.copy_from_slice(&arguments);
+                }
+                guest::repeat_hvc();
+            }
+            Outcome::Yield => {
+                self.frame.set_register(0, 0);
+                self.give_way();
+            }
+            Outcome::Block => {
+                self.frame.set_register(0, 0);
+                guest::unmask_interrupts();
+                self.block(None);
+            }
+            Outcome::Poll { until } => {
+                self.frame.set_register(0, 0);
+                if let Some(vcpu) = self.local.current() {
+                    vcpu.polling = true;
+                }
+                self.block(until.map(|time| self.world.ticks_at(time)));
+            }
+            Outcome::Shutdown(reason) => {
+                self.frame.set_register(0, 0);
+                if let Some(domain) = self.local.current().map(|vcpu| vcpu.domain) {
+                    self.shut_down(domain, reason);
+                }
+            }
+        }
+    }
+}
+
+impl World {
+    /// System time in ns.
+    fn system_time(&self) -> u64 {
+        nanoseconds(timer::now().saturating_sub(self.started), self.frequency)
+    }
+
+    /// Counter value at system time `time` (ns), rounded up.
+    fn ticks_at(&self, time: u64) -> u64 {
+        let ticks = (u128::from(time) * u128::from(self.frequency)).div_ceil(1_000_000_000);
+        self.started.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
+    }
+}
+
+impl Attention for Call {
+    #[inline]
+    fn upcall(&self, domain: DomainId, vcpu: VcpuId) {
+        if let Some(home) = self.world.home(domain, vcpu) {
+            home.pcpu.ring_upcall(home.slot, self.pcpu);
+        }
+    }
+
+    fn wake(&self, domain: DomainId, vcpu: VcpuId) {
+        if let Some(home) = self.world.home(domain, vcpu) {
+            home.pcpu.ring_other(home.slot, self.pcpu);
+        }
+    }
+}
+
+impl Caller for Call {
+    #[inline(always)]
+    fn domain(&self) -> DomainId {
+        self.domain.id
+    }
+
+    #[inline]
+    fn vcpu(&self) -> VcpuId {
+        self.vcpu
+    }
+
+    #[inline(always)]
+    fn events(&self) -> &Events {
+        &self.world.events
+    }
+
+    fn state(&self) -> &CallState {
+        &self.domain.calls
+    }
+
+    #[inline(always)]
+    fn read_guest(&self, from: Gva, into: &mut [u8]) -> Result<(), Fault> {
+        super::memory::read_guest(from, into)
+    }
+
+    fn write_guest(&self, to: Gva, bytes: &[u8]) -> Result<(), Fault> {
+        super::memory::write_guest(to, bytes)
+    }
+
+    fn map_special(&self, page: SpecialPage, frame: u64) -> Result<(), MapError> {
+        self.domain.memory.place(page, frame)
+    }
+
+    fn unmap(&self, frame: u64) -> Result<(), MapError> {
+        self.domain.memory.unmap(frame)
+    }
+
+    fn vcpu_info_at(&self, at: Ipa) -> Result<&'static VcpuInfo, PlaceError> {
+        self.domain.memory.vcpu_info(at)
+    }
+
+    fn memory_pages(&self) -> u64 {
+        self.domain.memory.pages()
+    }
+
+    fn highest_frame(&self) -> u64 {
+        self.domain.memory.highest_frame()
+    }
+
+    fn console_write(&self, text: &[u8]) -> usize {
+        let taken = self.domain.stream.write(text);
+        pump(self.pcpu);
+        taken
+    }
+
+    fn register_runstate(&self, _vcpu: VcpuId, _area: Gva) {
+        // Accepted and never written, as the trait allows: guests then see no stolen time.
+    }
+
+    fn now(&self) -> u64 {
+        self.world.system_time()
+    }
+
+    fn interrupts_masked(&self) -> bool {
+        guest::interrupts_masked()
+    }
+}

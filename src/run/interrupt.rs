@@ -1,0 +1,153 @@
+//! Physical interrupts: the few that EL2 itself takes.
+
+use portunus::addr::{CpuId, DomainId, IntId, VcpuId};
+use portunus::console::{Command, Keyboard, Pumped};
+use portunus::domain::map;
+
+use super::Here;
+use super::pcpu::{DOORBELL, Pcpu};
+use super::world::World;
+use crate::arch::aarch64::report::STOP;
+use crate::arch::aarch64::{gicv3, park, timer};
+use crate::platform::console;
+
+/// The SGI by which a pCPU reminds itself that the console is not done.
+const CONSOLE_AGAIN: IntId = IntId::new(1);
+
+/// Lets the interrupts in that a pCPU takes for itself and for its guests.
+pub fn enable(pcpu: &Pcpu, world: &World) {
+    let timer = &world.timer;
+    let wanted = [DOORBELL, CONSOLE_AGAIN, STOP, timer.hyp, timer.virt, timer.phys, world.maintenance];
+    pcpu.redistributor.enable(wanted.iter().fold(0, |mask, intid| mask | 1 << (intid.get() % 32)));
+}
+
+impl Here<'_> {
+    /// Takes one physical interrupt, if there is one. If there are more, the next entry of a guest ends at once.
+    pub(super) fn interrupt(&mut self) {
+        if let Some(intid) = gicv3::acknowledge() {
+            self.handle(intid);
+        }
+    }
+
+    /// Handles an interrupt that was acknowledged.
+    pub(super) fn handle(&mut self, intid: IntId) {
+        let timer = &self.world.timer;
+        if intid == timer.virt || intid == timer.phys {
+            return self.guest_timer(intid);
+        }
+        if intid == self.world.maintenance {
+            // The cause goes away by looking; only then may the interrupt end.
+            self.resync();
+        } else if intid == timer.hyp {
+            self.alarm();
+        } else if Some(intid) == self.world.uart_irq {
+            self.keys();
+        } else if intid == CONSOLE_AGAIN {
+            self.pump_again();
+        } else if intid == STOP {
+            park();
+        }
+        gicv3::drop_priority(intid);
+        gicv3::deactivate(intid);
+    }
+
+    /// A timer of the loaded vCPU: its interrupt is linked to a list register, and the guest's end of it will be the
+    /// physical one. One that came just as the timer was stopped is nobody's.
+    fn guest_timer(&mut self, intid: IntId) {
+        gicv3::drop_priority(intid);
+        let (pcpu, asserted) = (self.pcpu, timer::is_asserted(intid == self.world.timer.virt));
+        let slot = self.local.loaded;
+        let taken = self.local.current_and_interface().filter(|_| asserted).and_then(|(vcpu, interface)| {
+            let woken = vcpu.domain.vgic.taken(&mut vcpu.bank, interface, intid)?;
+            vcpu.domain.publish(woken, pcpu);
+            Some(())
+        });
+        match (taken, slot) {
+            (Some(()), Some(slot)) => {
+                self.resync();
+                self.wake_if_ready(slot);
+            }
+            _ => gicv3::deactivate(intid),
+        }
+    }
+
+    /// EL2's own timer: a slice has ended, or a sleeper's time has come.
+    fn alarm(&mut self) {
+        timer::set_alarm(None);
+        if self.local.console_due.take_if(|due| *due <= timer::now()).is_some() {
+            self.pump_again();
+        }
+        for slot in self.local.scheduler.ring_alarms(timer::now()).iter() {
+            self.wake(slot);
+        }
+        self.local.reschedule = true;
+    }
+
+    /// Sends what there is to send; if that has to wait for a time, EL2's timer brings the next call.
+    fn pump_again(&mut self) {
+        match console::pump() {
+            Some(Pumped::Again) => gicv3::send_sgi(CONSOLE_AGAIN, self.pcpu.sgi),
+            Some(Pumped::Later(until)) => {
+                self.local.console_due = Some(until);
+                self.local.reschedule = true;
+            }
+            Some(Pumped::Done | Pumped::Waiting) | None => {}
+        }
+    }
+
+    /// The UART: keys were typed, or there is room to send.
+    fn keys(&mut self) {
+        if let (Some(console), Some(uart)) = (console::live(), console::uart()) {
+            let mut keyboard = Keys { world: self.world, pcpu: self.pcpu };
+            console.receive(self.pcpu.cpu, &uart, &mut keyboard);
+        }
+        pump(self.pcpu);
+    }
+}
+
+/// Hands typed keys to vPL011s.
+struct Keys {
+    world: &'static World,
+    pcpu: &'static Pcpu,
+}
+
+impl Keyboard for Keys {
+    fn deliver(&mut self, domain: DomainId, byte: u8) {
+        let Some(domain) = self.world.domain(domain) else { return };
+        if let Some(uart) = &domain.uart {
+            let set = |high| domain.vgic.set_line(VcpuId::new(0), map::VPL011_IRQ, high);
+            uart.receive(byte, |high| domain.publish(set(high), self.pcpu));
+        }
+    }
+
+    fn hypervisor(&mut self, byte: u8) {
+        match Command::of(byte) {
+            Some(Command::Help) => {
+                for (key, what) in Command::KEYS {
+                    log::info!("{key}  {what}");
+                }
+            }
+            None => {
+                log::info!("no such command: h lists them, the switch key typed three times reaches a domain")
+            }
+        }
+    }
+}
+
+/// Sends what there is to send. `pcpu` is the executing one; if there is more to do, it reminds itself.
+pub(super) fn pump(pcpu: &Pcpu) {
+    if matches!(console::pump(), Some(Pumped::Again | Pumped::Later(_))) {
+        gicv3::send_sgi(CONSOLE_AGAIN, pcpu.sgi);
+    }
+}
+
+/// Makes the executing pCPU look at the console once more, from the interrupt that this raises.
+pub fn remind_of_console() {
+    gicv3::send_sgi(CONSOLE_AGAIN, crate::arch::aarch64::percpu::this().sgi);
+}
+
+/// A CPU number for lines of the hypervisor.
+#[must_use]
+pub fn this_cpu() -> CpuId {
+    crate::arch::aarch64::percpu::this().cpu
+}

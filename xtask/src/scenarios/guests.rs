@@ -1,0 +1,78 @@
+//! Domains that run: what the bare-metal guests of `qemu/guests` must say.
+
+use super::{EL2, Scenario, TWO, scenario};
+
+/// A machine with four CPUs.
+const FOUR: [&str; 8] = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "4", "-m", "1G"];
+/// A machine with one.
+const ONE: [&str; 8] = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "1", "-m", "1G"];
+
+/// What the tree of the design document must lead to, in the order in which a user reads it.
+const SEED: [&str; 13] = [
+    "Portunus 0.",
+    "2 domains, 2 channels",
+    "2 domains unpaused",
+    "Serial input to domU1 (type 'CTRL-a' three times to switch input)",
+    "port 10: 1000 rounds, 1000 sent, 1000 received",
+    "port 12: 1000 rounds, 1000 sent, 1000 received",
+    "all domains have shut down",
+    "channel domU1 port 0xa -> domU2 port 0xb: 1000 sent, 0 coalesced, 1000 delivered",
+    "channel domU2 port 0xb -> domU1 port 0xa: 1000 sent, 0 coalesced, 1000 delivered",
+    "channel domU1 port 0xc -> domU2 port 0xd: 1000 sent, 0 coalesced, 1000 delivered",
+    "channel domU2 port 0xd -> domU1 port 0xc: 1000 sent, 0 coalesced, 1000 delivered",
+    "allocations after freeze: 0",
+    "powering off",
+];
+
+fn with_tree(fragment: &'static str, scenario: Scenario) -> Scenario {
+    Scenario { fragment: Some(fragment), ..scenario }
+}
+
+/// The scenarios with running guests.
+pub(super) fn guest_scenarios() -> Vec<Scenario> {
+    let mut list = Vec::new();
+    for cpu in ["cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "max"] {
+        let machine = ["-M", EL2, "-cpu", cpu, "-smp", "2", "-m", "1G"];
+        list.push(with_tree("seed", scenario(&format!("guest-seed-{cpu}"), &machine, &SEED)));
+    }
+    list.push(with_tree("seed", scenario("guest-seed-one-cpu", &ONE, &SEED)));
+    list.push(with_tree("seed", scenario("guest-seed-four-cpus", &FOUR, &SEED)));
+    list.push(with_tree("pingpong-halves", scenario("guest-half-nodes", &TWO, &SEED)));
+    for (name, machine) in [("guest-smp", &FOUR), ("guest-smp-on-two", &TWO), ("guest-smp-on-one", &ONE)] {
+        let wanted = ["(domU1) smp: 4 vCPUs: ok", "allocations after freeze: 0", "powering off"];
+        list.push(with_tree("smp", Scenario { limit: 90, ..scenario(name, machine, &wanted) }));
+    }
+    list.push(with_tree("flood", Scenario { limit: 240, ..scenario("guest-million-events", &TWO, &FLOOD) }));
+    let abi = ["(domU1) abi: 710 answers checked, 0 wrong", "allocations after freeze: 0", "powering off"];
+    list.push(with_tree("abi", Scenario { limit: 90, ..scenario("guest-abi", &TWO, &abi) }));
+    list.push(with_tree("mixed-bindings", scenario("guest-mixed-bindings", &TWO, &MIXED)));
+    list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
+    list
+}
+
+/// One channel in each binding, and one inside a domain.
+const MIXED: [&str; 5] = [
+    "3 channels",
+    "channel domU1 port 0xc -> domU2 port 0xd: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU1 port 0xa -> domU2 port 0xb: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU2 port 0x20 -> domU2 port 0x21: 0 sent",
+    "powering off",
+];
+
+/// A million events, half of them each way.
+const FLOOD: [&str; 5] = [
+    "(domU1) flood: 500000 events sent, 500000 answered",
+    "channel domU1 port 0xa -> domU2 port 0xb: 500000 sent, 0 coalesced, 500000 delivered",
+    "channel domU2 port 0xb -> domU1 port 0xa: 500000 sent, 0 coalesced, 500000 delivered",
+    "allocations after freeze: 0",
+    "powering off",
+];
+
+/// One domain whose kernel is not where its module says: the other one runs, its channel's end unbound.
+const MISSING_KERNEL: [&str; 5] = [
+    "domU2 (/chosen/domU2) is left out: the kernel is no arm64 Image",
+    "the domain at one end was not built; the other end is left unbound",
+    "1 domain unpaused",
+    "(domU1) smp: 1 vCPUs: ok",
+    "powering off",
+];

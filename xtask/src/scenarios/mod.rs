@@ -1,0 +1,175 @@
+//! What must be seen under QEMU: each scenario is a machine, an image, and the lines that a user would look for.
+
+mod boot;
+mod guests;
+mod linux;
+
+use std::fs;
+
+use crate::image::IMAGE;
+use crate::linux::Hypervisor;
+use crate::qemu::{self, BASE, Expectation, Run};
+use crate::trees;
+
+/// How the image is made from the one that is shipped.
+enum Variant {
+    /// As it is.
+    Shipped,
+    /// Loaded at this offset from the start of RAM, by its header's `text_offset`.
+    At(u64),
+    /// Entered with this value in x0 instead of a tree's address.
+    WithX0(u64),
+}
+
+struct Scenario {
+    name: String,
+    machine: Vec<&'static str>,
+    variant: Variant,
+    fragment: Option<&'static str>,
+    /// Lines that must appear, in this order.
+    wanted: Vec<&'static str>,
+    /// Lines that must not, besides those that no run may print.
+    forbidden: Vec<&'static str>,
+    /// Seconds until the run has failed.
+    limit: u64,
+}
+
+/// No run may ever print these.
+const FORBIDDEN: [&str; 2] = ["fault in the hypervisor", "broken invariant"];
+const EL2: &str = trees::VIRT;
+
+fn scenario(name: &str, machine: &[&'static str], wanted: &[&'static str]) -> Scenario {
+    Scenario {
+        name: name.into(),
+        machine: machine.to_vec(),
+        variant: Variant::Shipped,
+        fragment: None,
+        wanted: wanted.to_vec(),
+        forbidden: Vec::new(),
+        limit: 30,
+    }
+}
+
+/// The machine of most scenarios.
+const TWO: [&str; 8] = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"];
+
+fn all() -> Vec<Scenario> {
+    let mut list = boot::scenarios();
+    list.extend(guests::guest_scenarios());
+    list
+}
+
+/// Runs the scenarios whose name contains `filter`; the last line printed is the summary.
+pub fn test(filter: &str) -> Result<(), String> {
+    let mut tally = Tally::default();
+    for scenario in all().iter().filter(|scenario| scenario.name.contains(filter)) {
+        let run = arguments(scenario).map(|arguments| {
+            let forbidden: Vec<&str> = FORBIDDEN.iter().chain(&scenario.forbidden).copied().collect();
+            let expectation =
+                Expectation { wanted: &scenario.wanted, forbidden: &forbidden, limit: scenario.limit };
+            qemu::watch(&arguments, &expectation)
+        });
+        tally.add(&scenario.name, run);
+    }
+    if filter.starts_with("linux") {
+        tally.add_linux(filter, Hypervisor::Portunus);
+    }
+    tally.finish(filter)
+}
+
+/// Runs the scenarios with Linux domains under Debian's Xen: what fails there too is not our fault.
+pub fn test_xen(filter: &str) -> Result<(), String> {
+    let mut tally = Tally::default();
+    tally.add_linux(filter, Hypervisor::Xen);
+    tally.finish(filter)
+}
+
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+}
+
+impl Tally {
+    fn add_linux(&mut self, filter: &str, hypervisor: Hypervisor) {
+        for scenario in linux::all(hypervisor).iter().filter(|scenario| scenario.name.contains(filter)) {
+            self.add(&scenario.name, linux::run(scenario, hypervisor));
+        }
+    }
+
+    fn add(&mut self, name: &str, run: Result<Run, String>) {
+        let run = run.unwrap_or_else(|failure| Run { log: String::new(), failure: Some(failure) });
+        let kept = keep(name, &run.log);
+        match run.failure {
+            None => {
+                self.passed += 1;
+                println!("ok      {name}");
+            }
+            Some(why) => {
+                self.failed += 1;
+                println!("FAILED  {name}: {why}\n        log kept in {kept}");
+            }
+        }
+    }
+
+    fn finish(&self, filter: &str) -> Result<(), String> {
+        println!("{} passed, {} failed", self.passed, self.failed);
+        match (self.passed, self.failed) {
+            (0, 0) => Err(format!("no scenario's name contains `{filter}`")),
+            (_, 0) => Ok(()),
+            _ => Err(String::from("QEMU scenarios failed")),
+        }
+    }
+}
+
+fn keep(name: &str, log: &str) -> String {
+    let path = format!("target/portunus/logs/{name}.log");
+    let written = fs::create_dir_all("target/portunus/logs").and_then(|()| fs::write(&path, log));
+    if written.is_ok() { path } else { format!("nowhere; it was:\n{log}") }
+}
+
+fn arguments(scenario: &Scenario) -> Result<Vec<String>, String> {
+    let image = prepare(&scenario.variant, &scenario.name)?;
+    let mut arguments: Vec<String> = scenario.machine.iter().chain(&BASE).map(ToString::to_string).collect();
+    arguments.extend(["-kernel".into(), image]);
+    if let Some(fragment) = scenario.fragment {
+        arguments.extend(trees::compose(&scenario.machine, fragment, &scenario.name)?.arguments);
+    }
+    Ok(arguments)
+}
+
+/// Writes the image that the variant asks for; answers its path.
+fn prepare(variant: &Variant, name: &str) -> Result<String, String> {
+    let mut image = fs::read(IMAGE).map_err(|e| format!("{IMAGE}: {e}; `cargo xtask build` makes it"))?;
+    match variant {
+        Variant::Shipped => return Ok(IMAGE.into()),
+        // The header's text_offset is at byte 8 (Linux, Documentation/arch/arm64/booting.rst).
+        Variant::At(offset) => image.splice(8..16, offset.to_le_bytes()).for_each(drop),
+        Variant::WithX0(x0) => image = with_x0(&image, *x0),
+    }
+    let path = format!("target/portunus/{name}.Image");
+    fs::write(&path, image).map_err(|e| format!("{path}: {e}"))?;
+    Ok(path)
+}
+
+/// The image behind a page that loads x0 and jumps into it: a loader that gets x0 wrong.
+fn with_x0(image: &[u8], x0: u64) -> Vec<u8> {
+    const PAGE: usize = 4096;
+    let mut code: Vec<u32> = vec![0x1400_0010]; // b to byte 64, behind the header
+    code.resize(16, 0);
+    // movz x0, then movk for the other three quarters
+    code.extend((0..4).map(|n: u32| {
+        let part = ((x0 >> (16 * n)) & 0xffff) as u32;
+        (if n == 0 { 0xd280_0000 } else { 0xf280_0000 }) | n << 21 | part << 5
+    }));
+    let here = code.len() * 4;
+    code.push(0x1400_0000 | ((PAGE - here) / 4) as u32); // b to the next page
+    let mut wrapped: Vec<u8> = code.iter().flat_map(|instruction| instruction.to_le_bytes()).collect();
+    wrapped.resize(PAGE, 0);
+    let size = image.get(16..24).and_then(|size| size.try_into().ok()).map_or(0, u64::from_le_bytes);
+    wrapped.splice(16..24, (size + PAGE as u64).to_le_bytes());
+    wrapped.splice(24..32, 0xa_u64.to_le_bytes());
+    wrapped.splice(56..60, *b"ARM\x64");
+    wrapped.extend(image);
+    wrapped
+}
