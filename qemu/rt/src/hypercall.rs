@@ -63,6 +63,13 @@ pub fn add_to_physmap(space: u32, index: u64, frame: u64) -> i64 {
     with(MEMORY_OP, 7, &mut record)
 }
 
+/// Takes whatever is mapped at guest frame `frame` away (`XENMEM_remove_from_physmap`).
+pub fn remove_from_physmap(frame: u64) -> i64 {
+    // domid@0(2) gpfn@8(8)
+    let (low, high) = halves(frame);
+    with(MEMORY_OP, 15, &mut [DOMID_SELF.into(), 0, low, high])
+}
+
 /// Splits a 64-bit field into the two words that it takes in a structure.
 #[must_use]
 pub const fn halves(value: u64) -> (u32, u32) {
@@ -72,4 +79,16 @@ pub const fn halves(value: u64) -> (u32, u32) {
 /// Writes to the hypervisor's console.
 pub fn console_write(bytes: &[u8]) {
     call(CONSOLE_IO, [0, bytes.len() as u64, bytes.as_ptr() as u64, 0, 0]);
+}
+
+/// HVC with another immediate: no hypercall, but an exception to [`crate::exception::catch`].
+pub fn hvc<const IMMEDIATE: u16>() {
+    // SAFETY: what an unknown call may do is change x0 to x17, as every call.
+    unsafe { asm!("hvc #{}", const IMMEDIATE, clobber_abi("C"), options(nostack)) };
+}
+
+/// SMC with another immediate than 0: an exception to [`crate::exception::catch`].
+pub fn smc<const IMMEDIATE: u16>() {
+    // SAFETY: as for `hvc`.
+    unsafe { asm!("smc #{}", const IMMEDIATE, clobber_abi("C"), options(nostack)) };
 }

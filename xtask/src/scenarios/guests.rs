@@ -38,14 +38,30 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     list.push(with_tree("seed", scenario("guest-seed-one-cpu", &ONE, &SEED)));
     list.push(with_tree("seed", scenario("guest-seed-four-cpus", &FOUR, &SEED)));
     list.push(with_tree("pingpong-halves", scenario("guest-half-nodes", &TWO, &SEED)));
+    list.push(with_tree("reserved-module", scenario("guest-reserved-module", &TWO, &SEED)));
     for (name, machine) in [("guest-smp", &FOUR), ("guest-smp-on-two", &TWO), ("guest-smp-on-one", &ONE)] {
         let wanted = ["(domU1) smp: 4 vCPUs: ok", "allocations after freeze: 0", "powering off"];
         list.push(with_tree("smp", Scenario { limit: 90, ..scenario(name, machine, &wanted) }));
     }
+    let wanted =
+        ["remap: 11 blocks of RAM replaced under 3 vCPUs: ok", "allocations after freeze: 0", "powering off"];
+    list.push(with_tree("remap", scenario("guest-remap", &FOUR, &wanted)));
     list.push(with_tree("flood", Scenario { limit: 240, ..scenario("guest-million-events", &TWO, &FLOOD) }));
+    let abi = ["(domU1) abi: 710 answers checked, 0 wrong", "allocations after freeze: 0", "powering off"];
+    list.push(with_tree("abi", Scenario { limit: 90, ..scenario("guest-abi", &TWO, &abi) }));
+    list.push(with_tree("mixed-bindings", scenario("guest-mixed-bindings", &TWO, &MIXED)));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
     list
 }
+
+/// One channel in each binding, and one inside a domain.
+const MIXED: [&str; 5] = [
+    "3 channels",
+    "channel domU1 port 0xc -> domU2 port 0xd: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU1 port 0xa -> domU2 port 0xb: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU2 port 0x20 -> domU2 port 0x21: 0 sent",
+    "powering off",
+];
 
 /// A million events, half of them each way.
 const FLOOD: [&str; 5] = [
