@@ -43,6 +43,9 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
         list.push(with_tree("smp", Scenario { limit: 90, ..scenario(name, machine, &wanted) }));
     }
     list.push(with_tree("flood", Scenario { limit: 240, ..scenario("guest-million-events", &TWO, &FLOOD) }));
+    let hello =
+        ["(bell) hello: port 20 rang", "channel finger port 0xa -> bell port 0x14: 1 sent", "powering off"];
+    list.push(with_tree("hello", scenario("guest-hello", &TWO, &hello)));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
     list
 }
