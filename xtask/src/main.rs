@@ -1,5 +1,6 @@
 //! `cargo xtask`: build and test Portunus. `cargo xtask help` lists the commands.
 
+mod bench;
 mod cpio;
 mod debian;
 mod guests;
@@ -34,8 +35,10 @@ cargo xtask test-qemu [FILTER]
                       domains only if FILTER begins with `linux`
 cargo xtask test-qemu --xen [FILTER]
                       runs the scenarios with Linux domains under Debian's Xen 4.17 instead
-cargo xtask xen TREE [SECONDS]
-                      boots qemu/trees/TREE.dts and its guests under Debian's Xen 4.17
+cargo xtask xen TREE [SECONDS [OPTION...]]
+                      boots qemu/trees/TREE.dts and its guests under Debian's Xen 4.17, with these Xen options
+cargo xtask bench [--ours]
+                      counts the instructions of hypercalls and events, next to Debian's Xen unless --ours
 cargo xtask layers    the rules of the house: what may touch hardware, and how large a file may grow
 cargo xtask test      everything that CI runs";
 
@@ -55,8 +58,10 @@ fn main() -> ExitCode {
         "run" => build().and_then(|()| qemu::interactive(if first.is_empty() { "seed" } else { first })),
         "xen" => {
             let seconds = rest.first().and_then(|number| number.parse().ok()).unwrap_or(30);
-            guests::build().and_then(|_| xen::run(first, seconds))
+            let options = rest.get(1..).unwrap_or_default().join(" ");
+            guests::build().and_then(|_| xen::run(first, seconds, &options))
         }
+        "bench" => build().and_then(|()| bench::run(first == "--ours")),
         "test" => steps::test(),
         "help" | "" => {
             println!("{HELP}");

@@ -46,9 +46,21 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     let hello =
         ["(bell) hello: port 20 rang", "channel finger port 0xa -> bell port 0x14: 1 sent", "powering off"];
     list.push(with_tree("hello", scenario("guest-hello", &TWO, &hello)));
+    let abi = ["(domU1) abi: 710 answers checked, 0 wrong", "allocations after freeze: 0", "powering off"];
+    list.push(with_tree("abi", Scenario { limit: 90, ..scenario("guest-abi", &TWO, &abi) }));
+    list.push(with_tree("mixed-bindings", scenario("guest-mixed-bindings", &TWO, &MIXED)));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
     list
 }
+
+/// One channel in each binding, and one inside a domain.
+const MIXED: [&str; 5] = [
+    "3 channels",
+    "channel domU1 port 0xc -> domU2 port 0xd: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU1 port 0xa -> domU2 port 0xb: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU2 port 0x20 -> domU2 port 0x21: 0 sent",
+    "powering off",
+];
 
 /// A million events, half of them each way.
 const FLOOD: [&str; 5] = [
