@@ -51,6 +51,9 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
         list.push(with_tree("timers", scenario(name, machine, &wanted)));
     }
     list.push(with_tree("flood", Scenario { limit: 240, ..scenario("guest-million-events", &TWO, &FLOOD) }));
+    let hello =
+        ["(bell) hello: port 20 rang", "channel finger port 0xa -> bell port 0x14: 1 sent", "powering off"];
+    list.push(with_tree("hello", scenario("guest-hello", &TWO, &hello)));
     let abi = ["(domU1) abi: 710 answers checked, 0 wrong", "allocations after freeze: 0", "powering off"];
     list.push(with_tree("abi", Scenario { limit: 90, ..scenario("guest-abi", &TWO, &abi) }));
     list.push(with_tree("mixed-bindings", scenario("guest-mixed-bindings", &TWO, &MIXED)));
