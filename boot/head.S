@@ -38,6 +38,7 @@ _start:
 
 primary_entry:
     msr     daifset, #0xf               // U-Boot enters with SError unmasked
+    msr     spsel, #1                   // the boot protocol does not say; guests trap to the stack of SP_EL2
     mov     x20, x0                     // the alleged device tree
     mrs     x21, CurrentEL
     lsr     x21, x21, #2

@@ -13,10 +13,11 @@ use portunus::mm::frames::Frames;
 use portunus::mm::heap::SealedHeap;
 use portunus::mm::spans;
 use portunus::mm::stage1::{Kind, pa_bits};
-use portunus::plan::{self, Diagnostics, Machine, Plan, Severity, Table, UartKind};
+use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Machine, Plan, Severity, Table, UartKind};
 
 use crate::arch::aarch64::gicv3::Redistributor;
 use crate::arch::aarch64::psci::Firmware;
+use crate::arch::aarch64::secondary::Absent;
 use crate::arch::aarch64::sysreg::{CNTFRQ_EL0, ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1};
 use crate::arch::aarch64::{gic, ids, map, park, percpu, probe, report, secondary};
 use crate::build;
@@ -324,7 +325,8 @@ fn start_cpus(
         };
         let pcpu: &Pcpu = Box::leak(Box::new(Pcpu::new(cpu.id, cpu.affinity, redistributor, *stack)));
         // SAFETY: the stack was allocated for this CPU and is mapped but for its guard; the block is leaked.
-        match unsafe { secondary::bring_up(cpu, firmware, stack.end().get(), pcpu) } {
+        let start = || unsafe { secondary::bring_up(cpu, firmware, stack.end().get(), pcpu) };
+        match map_mailbox(machine, cpu).and_then(|()| start()) {
             Ok(()) => running.push(pcpu),
             Err(reason) => log::warn!("CPU {} ({}) stays off: {reason}", cpu.id, cpu.affinity),
         }
@@ -337,6 +339,17 @@ fn start_cpus(
             boot.get()
         ))
     }
+}
+
+/// Maps the word by which a CPU that spins is released. Reserved RAM it must be: elsewhere the CPU and its mailbox would
+/// be overwritten, or the write would meet somebody else's memory.
+fn map_mailbox(machine: &Machine, cpu: &Cpu) -> Result<(), Absent> {
+    let EnableMethod::SpinTable(release) = cpu.enable else { return Ok(()) };
+    let word = PaSpan::new(release, 8).ok_or(Absent::Mailbox(release))?;
+    let within = |spans: &[PaSpan]| spans.iter().any(|span| span.covers(&word));
+    let ours = map::image().is_none_or(|image| image.overlaps(&word));
+    let usable = within(&machine.ram) && within(&machine.reserved) && !ours;
+    if usable && map::add_rest(word).is_ok() { Ok(()) } else { Err(Absent::Mailbox(release)) }
 }
 
 #[panic_handler]

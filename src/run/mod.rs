@@ -32,7 +32,7 @@ use portunus::vdev::inject::Exception;
 
 use crate::arch::aarch64::start::{TrapFrame, guest_enter};
 use crate::arch::aarch64::sysreg::ESR_EL2;
-use crate::arch::aarch64::{guest, percpu};
+use crate::arch::aarch64::{guest, park, percpu};
 
 /// Where a trap happened: the pCPU, what it owns, and the registers of the guest.
 struct Here<'a> {
@@ -50,14 +50,14 @@ fn here(frame: &mut TrapFrame) -> Option<Here<'_>> {
     Some(Here { pcpu, world: local.world, local, frame })
 }
 
-/// Runs the vCPUs of this pCPU, for good. Called once on each CPU when the world is built.
+/// Runs the vCPUs of this pCPU, for good. Called once on each CPU when the world is built. A CPU that came when it had
+/// been given up on has no part in it.
 pub fn start(pcpu: &'static Pcpu) -> ! {
-    // SAFETY: once on each CPU, before its first guest; the reference ends here.
-    if let Some(local) = unsafe { pcpu.local() } {
-        guest::set_traps(local.world.vtcr);
-        local.interface.switch_on();
-        interrupt::enable(pcpu, local.world);
-    }
+    // SAFETY: once on each CPU, before its first guest; the reference ends with this function's use of it.
+    let Some(local) = (unsafe { pcpu.local() }) else { park() };
+    guest::set_traps(local.world.vtcr);
+    local.interface.switch_on();
+    interrupt::enable(pcpu, local.world);
     // SAFETY: this CPU's own stack, of which nothing is needed any more.
     unsafe { guest_enter(pcpu.stack_top()) }
 }

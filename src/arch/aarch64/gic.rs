@@ -31,7 +31,11 @@ pub fn init(controller: &Gic, boot: Affinity) -> Result<Redistributor, String> {
     // SAFETY: the tree says that the distributor is here; mapped as Device memory just now.
     let distributor = unsafe { Distributor::new(*dist) };
     distributor.init();
-    gicv3::init_cpu();
+    if !gicv3::init_cpu() {
+        return Err("the CPU has no GICv3 interface, or firmware keeps its system registers from EL2 \
+                    (ICC_SRE_EL3.Enable): is this the device tree of this machine?"
+            .into());
+    }
     match redistributor(controller, boot) {
         Some(redistributor) if redistributor.init() => {
             log::info!(

@@ -9,7 +9,7 @@ use portunus::vdev::inject::{self, Exception, Interrupted};
 use super::sysreg::{
     CNTHCTL_EL2, CPTR_EL2, ELR_EL1, ELR_EL2, ESR_EL1, FAR_EL1, HCR_EL2, HCRX_EL2, HDFGRTR_EL2, HDFGWTR_EL2,
     HFGITR_EL2, HFGRTR_EL2, HFGWTR_EL2, HSTR_EL2, ID_AA64DFR0_EL1, ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1,
-    ID_AA64PFR0_EL1, MDCR_EL2, PMCR_EL0, SCTLR_EL1, SPSR_EL1, SPSR_EL2, VBAR_EL1, VTCR_EL2,
+    ID_AA64PFR0_EL1, MDCR_EL2, MDSCR_EL1, PMCR_EL0, SCTLR_EL1, SPSR_EL1, SPSR_EL2, VBAR_EL1, VTCR_EL2,
 };
 
 // HCR_EL2 (Arm ARM DDI 0487).
@@ -42,6 +42,8 @@ pub fn set_traps(vtcr: u64) {
     const PHYSICAL_COUNTER_AND_TIMER: u64 = 0b11;
     CPTR_EL2::write(CPTR);
     MDCR_EL2::write(debug_traps());
+    // UNKNOWN out of reset, and guests' writes trap: a breakpoint or step that firmware left on would stay so.
+    MDSCR_EL1::write(0);
     HSTR_EL2::write(0);
     CNTHCTL_EL2::write(PHYSICAL_COUNTER_AND_TIMER);
     VTCR_EL2::write(vtcr);

@@ -7,7 +7,7 @@ use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use portunus::addr::{Pa, PaSpan};
 use portunus::mm::stage1::SCTLR_MMU_OFF;
@@ -16,7 +16,7 @@ use portunus::plan::{Cpu, EnableMethod};
 use super::map::{self, Regime};
 use super::psci::{Firmware, PsciError};
 use super::sysreg::{CNTFRQ_EL0, CNTPCT_EL0};
-use super::{cache, gicv3, ids, percpu};
+use super::{cache, gicv3, ids, park, percpu};
 use crate::run::{self, Pcpu};
 
 /// What a starting CPU is told. Read with its MMU off, so it is cleaned to the point of coherency.
@@ -25,7 +25,12 @@ struct Start {
     regime: *const Regime,
     stack_top: u64,
     percpu: u64,
+    /// Whom it is for (MPIDR_EL1, affinity fields only). Somebody else who comes, late or by mistake, parks.
+    affinity: u64,
 }
+
+/// No CPU has this affinity.
+const NOBODY: u64 = u64::MAX;
 
 /// What a CPU answers that woke at another level than EL2: written past the cache, hence in lines of its own.
 #[repr(C, align(2048))]
@@ -35,8 +40,6 @@ struct WrongLevel(UnsafeCell<u64>);
 struct Exchange {
     start: UnsafeCell<Start>,
     wrong_level: WrongLevel,
-    /// The per-CPU block of the CPU that arrived last.
-    arrived: AtomicU64,
 }
 
 // SAFETY: the boot CPU writes `start` while no other CPU is starting; a starting CPU only reads it.
@@ -44,9 +47,8 @@ unsafe impl Sync for Exchange {}
 
 #[unsafe(no_mangle)]
 static SECONDARY_START: Exchange = Exchange {
-    start: UnsafeCell::new(Start { regime: core::ptr::null(), stack_top: 0, percpu: 0 }),
+    start: UnsafeCell::new(Start { regime: core::ptr::null(), stack_top: 0, percpu: 0, affinity: NOBODY }),
     wrong_level: WrongLevel(UnsafeCell::new(0)),
-    arrived: AtomicU64::new(0),
 };
 
 const _: () = assert!(offset_of!(Start, percpu) == offset_of!(Start, stack_top) + 8);
@@ -56,6 +58,7 @@ global_asm!(
     SCTLR_EL2_MMU_OFF = const SCTLR_MMU_OFF,
     START_REGIME = const offset_of!(Exchange, start) + offset_of!(Start, regime),
     START_STACK = const offset_of!(Exchange, start) + offset_of!(Start, stack_top),
+    START_AFFINITY = const offset_of!(Exchange, start) + offset_of!(Start, affinity),
     START_WRONG_LEVEL = const offset_of!(Exchange, wrong_level),
 );
 
@@ -70,6 +73,8 @@ pub enum Absent {
     NoMethod,
     /// Its node says PSCI, and the tree has no PSCI node.
     NoFirmware,
+    /// The word at which it spins is not in reserved RAM.
+    Mailbox(Pa),
     /// Firmware refused.
     Refused(PsciError),
     /// It was started and never said anything.
@@ -83,6 +88,7 @@ impl fmt::Display for Absent {
         match self {
             Self::NoMethod => write!(f, "its node has no `enable-method` that is known (psci, spin-table)"),
             Self::NoFirmware => write!(f, "its `enable-method` is psci and the tree has no psci node"),
+            Self::Mailbox(at) => write!(f, "its `cpu-release-addr`, {at}, is not in reserved memory"),
             Self::Refused(error) => write!(f, "firmware refused to start it: {error}"),
             Self::Silent => write!(f, "it was started and did not arrive within a second"),
             Self::WrongLevel(level) => write!(f, "it woke at EL{level}, not EL2"),
@@ -94,25 +100,35 @@ impl fmt::Display for Absent {
 ///
 /// # Errors
 ///
-/// Why it did not; it may then still arrive late and parks itself.
+/// Why it did not. If it arrives late all the same, it parks.
 ///
 /// # Safety
 ///
-/// `stack_top` ends a mapped stack that is this CPU's alone and for good.
+/// `stack_top` ends a mapped stack that is this CPU's alone and for good. The mailbox of a CPU that spins is mapped, in
+/// RAM that nobody uses otherwise.
 pub unsafe fn bring_up(
     cpu: &Cpu,
     firmware: Option<Firmware>,
     stack_top: u64,
     percpu: &'static Pcpu,
 ) -> Result<(), Absent> {
-    let percpu = &raw const *percpu as u64;
-    // SAFETY: nobody is starting, see `Exchange`.
-    unsafe { *SECONDARY_START.start.get() = Start { regime: map::regime(), stack_top, percpu } };
+    let affinity = cpu.affinity.get();
+    let start = Start { regime: map::regime(), stack_top, percpu: &raw const *percpu as u64, affinity };
+    // SAFETY: nobody is starting, see `Exchange`; who was given up on finds `NOBODY` there.
+    unsafe { *SECONDARY_START.start.get() = start };
     // SAFETY: as above.
     unsafe { *SECONDARY_START.wrong_level.0.get() = 0 };
-    SECONDARY_START.arrived.store(0, Ordering::Relaxed);
     clean(&raw const SECONDARY_START, size_of::<Exchange>());
     clean(map::regime(), size_of::<Regime>());
+    let outcome = call(cpu, firmware).and_then(|()| wait_for(percpu));
+    // SAFETY: one aligned word, which a CPU that is late may read; it then parks.
+    unsafe { (&raw mut (*SECONDARY_START.start.get()).affinity).write_volatile(NOBODY) };
+    clean(SECONDARY_START.start.get(), size_of::<Start>());
+    outcome
+}
+
+/// Makes `cpu` run from `secondary_entry` on.
+fn call(cpu: &Cpu, firmware: Option<Firmware>) -> Result<(), Absent> {
     let entry = secondary_entry as *const () as u64;
     match cpu.enable {
         EnableMethod::Psci => {
@@ -121,11 +137,11 @@ pub unsafe fn bring_up(
         EnableMethod::SpinTable(release) => release_spinning(release, entry),
         EnableMethod::Unknown => return Err(Absent::NoMethod),
     }
-    wait_for(percpu)
+    Ok(())
 }
 
-/// Writes the entry point where a parked CPU looks for it, and wakes it. The page is mapped (`EL2 maps it before
-/// calling`), the CPU reads with its cache off.
+/// Writes the entry point where a parked CPU looks for it, and wakes it. The caller of [`bring_up`] has mapped the word;
+/// the CPU reads it with its cache off.
 fn release_spinning(release: Pa, entry: u64) {
     let slot = release.get() as *mut u64;
     // SAFETY: the tree says that this CPU's release word is here, and the caller mapped it.
@@ -135,11 +151,11 @@ fn release_spinning(release: Pa, entry: u64) {
 }
 
 /// Gives a started CPU one second.
-fn wait_for(percpu: u64) -> Result<(), Absent> {
+fn wait_for(percpu: &Pcpu) -> Result<(), Absent> {
     let deadline = CNTPCT_EL0::read().wrapping_add(CNTFRQ_EL0::read());
     loop {
-        // Pairs with the release in `announce`: what the CPU did before is visible.
-        if SECONDARY_START.arrived.load(Ordering::Acquire) == percpu {
+        // The last thing it does, published by the `Once`: what it did before is visible.
+        if percpu.ids.is_completed() {
             return Ok(());
         }
         let wrong = SECONDARY_START.wrong_level.0.get();
@@ -154,11 +170,6 @@ fn wait_for(percpu: u64) -> Result<(), Absent> {
     }
 }
 
-/// Says that this CPU is here, with its MMU and caches on.
-fn announce(percpu: u64) {
-    SECONDARY_START.arrived.store(percpu, Ordering::Release);
-}
-
 fn clean<T>(start: *const T, size: usize) {
     if let Some(span) = PaSpan::new(Pa::new(start as u64), size as u64) {
         cache::clean_and_invalidate(span);
@@ -168,13 +179,15 @@ fn clean<T>(start: *const T, size: usize) {
 /// First Rust code of a secondary CPU, called by boot/secondary.S on its own stack, MMU on.
 #[unsafe(no_mangle)]
 extern "C" fn secondary_main(percpu: &'static Pcpu) -> ! {
-    gicv3::init_cpu();
     percpu::adopt(percpu);
+    if !gicv3::init_cpu() {
+        log::warn!("CPU {} ({}) has no GICv3 interface that EL2 may use", percpu.cpu, percpu.affinity);
+        park();
+    }
     if !percpu.redistributor.init() {
         log::warn!("CPU {} ({}): its redistributor does not wake", percpu.cpu, percpu.affinity);
     }
     percpu.ids.call_once(ids::gather);
-    announce(&raw const *percpu as u64);
     while !RELEASED.load(Ordering::Acquire) {
         aarch64_cpu::asm::wfe();
     }

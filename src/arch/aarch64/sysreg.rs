@@ -102,6 +102,14 @@ registers! {
     ICC_BPR1_EL1 = "S3_0_C12_C12_3";
     /// GIC: CPU interface control; bit 1 is EOImode.
     ICC_CTLR_EL1 = "S3_0_C12_C12_4";
+    /// GIC: active priorities, group 1, of 4 or 5 bits of priority.
+    ICC_AP1R0_EL1 = "S3_0_C12_C9_0";
+    /// See [`ICC_AP1R0_EL1`]: of 6 bits.
+    ICC_AP1R1_EL1 = "S3_0_C12_C9_1";
+    /// See [`ICC_AP1R0_EL1`]: of 7 bits or more.
+    ICC_AP1R2_EL1 = "S3_0_C12_C9_2";
+    /// See [`ICC_AP1R2_EL1`].
+    ICC_AP1R3_EL1 = "S3_0_C12_C9_3";
     /// GIC: group 1 enable.
     ICC_IGRPEN1_EL1 = "S3_0_C12_C12_7";
     /// GIC: acknowledge, group 1.
@@ -193,6 +201,8 @@ registers! {
     CNTP_CVAL_EL0 = "cntp_cval_el0";
     /// Debug features: PMUVer.
     ID_AA64DFR0_EL1 = "id_aa64dfr0_el1";
+    /// Debug exceptions of EL1 and EL0.
+    MDSCR_EL1 = "mdscr_el1";
     /// Performance monitors: number of counters.
     PMCR_EL0 = "pmcr_el0";
     /// More hypervisor configuration (FEAT_HCX).

@@ -62,6 +62,18 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ] {
         list.push(Scenario { variant: Variant::WithX0(x0), ..scenario(name, &TWO, &[wanted, "stops here"]) });
     }
+    list.push(Scenario {
+        fragment: Some("spin-table"),
+        ..scenario(
+            "tree-spin-table",
+            &["-M", EL2, "-cpu", "cortex-a72", "-smp", "4", "-m", "1G"],
+            &[
+                "CPU 1 (0x1) stays off: it was started and did not arrive within a second",
+                "CPU 2 (0x2) stays off: its `cpu-release-addr`, 0x61000000, is not in reserved memory",
+                "2 of 4 CPUs ready",
+            ],
+        )
+    });
     for (fragment, wanted) in [
         (
             "absent-cpu",

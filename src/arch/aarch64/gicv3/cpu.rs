@@ -5,25 +5,50 @@ use core::arch::asm;
 use portunus::addr::{Affinity, IntId};
 
 use super::super::sysreg::{
-    ICC_BPR1_EL1, ICC_CTLR_EL1, ICC_DIR_EL1, ICC_EOIR1_EL1, ICC_IAR1_EL1, ICC_IGRPEN1_EL1, ICC_PMR_EL1,
-    ICC_SGI1R_EL1, ICC_SRE_EL1, ICC_SRE_EL2, ICH_HCR_EL2,
+    ICC_AP1R0_EL1, ICC_AP1R1_EL1, ICC_AP1R2_EL1, ICC_AP1R3_EL1, ICC_BPR1_EL1, ICC_CTLR_EL1, ICC_DIR_EL1,
+    ICC_EOIR1_EL1, ICC_IAR1_EL1, ICC_IGRPEN1_EL1, ICC_PMR_EL1, ICC_SGI1R_EL1, ICC_SRE_EL1, ICC_SRE_EL2,
+    ICH_HCR_EL2, ID_AA64PFR0_EL1,
 };
 
-/// Prepares the CPU interface of the executing CPU and its virtual side.
-pub fn init_cpu() {
+/// Prepares the CPU interface of the executing CPU and its virtual side. `false` if it has none, or firmware keeps EL2
+/// from it (ICC_SRE_EL3.Enable): then its registers are UNDEFINED.
+#[must_use]
+pub fn init_cpu() -> bool {
     // SRE, DFB, DIB; not Enable: a guest's access to ICC_SRE_EL1 traps, so that it cannot switch to the memory-mapped
     // interface, which nobody virtualises here (IHI 0069, ICC_SRE_EL2).
     const SYSTEM_REGISTERS: u64 = 0x7;
     const EOIMODE: u64 = 1 << 1;
+    if ID_AA64PFR0_EL1::read() >> 24 & 0xf == 0 {
+        return false;
+    }
     ICC_SRE_EL2::write(SYSTEM_REGISTERS);
     synchronise();
+    if ICC_SRE_EL2::read() & 1 == 0 {
+        return false;
+    }
     ICC_SRE_EL1::write(SYSTEM_REGISTERS);
     ICC_CTLR_EL1::write(EOIMODE);
     ICC_PMR_EL1::write(0xff);
     ICC_BPR1_EL1::write(0);
+    forget_active_priorities();
     ICC_IGRPEN1_EL1::write(1);
     ICH_HCR_EL2::write(0);
     synchronise();
+    true
+}
+
+/// An interrupt that whoever ran before took and did not end would keep all others out. How many registers there are
+/// follows from the bits of priority (IHI 0069, `ICC_AP1R<n>_EL1`).
+fn forget_active_priorities() {
+    let bits = (ICC_CTLR_EL1::read() >> 8 & 7) + 1;
+    ICC_AP1R0_EL1::write(0);
+    if bits >= 6 {
+        ICC_AP1R1_EL1::write(0);
+    }
+    if bits >= 7 {
+        ICC_AP1R2_EL1::write(0);
+        ICC_AP1R3_EL1::write(0);
+    }
 }
 
 /// Takes the most urgent physical interrupt; `None` if there is none (any more).

@@ -23,6 +23,7 @@ const GICD_ICENABLER: u64 = 0x0180;
 const GICD_ISACTIVER: u64 = 0x0300;
 const GICD_ICACTIVER: u64 = 0x0380;
 const GICD_IPRIORITYR: u64 = 0x0400;
+const GICD_ICFGR: u64 = 0x0c00;
 const GICD_IROUTER: u64 = 0x6000;
 const GICR_CTLR: u64 = 0x0000;
 const GICR_TYPER: u64 = 0x0008;
@@ -60,7 +61,7 @@ impl Distributor {
         (((self.0.read32(GICD_TYPER) & 0x1f) + 1) * 32).min(1020)
     }
 
-    /// Brings the distributor into a known state: every SPI disabled, inactive, Group 1; affinity routing on.
+    /// Brings the distributor into a known state: every SPI disabled, inactive, Group 1, a level; affinity routing on.
     pub fn init(self) {
         self.0.write32(GICD_CTLR, 0);
         self.settle();
@@ -71,6 +72,10 @@ impl Distributor {
         }
         for spi in (32..u64::from(self.lines())).step_by(4) {
             self.0.write32(GICD_IPRIORITYR + spi, PRIORITY);
+        }
+        // Level-sensitive, as all that EL2 drives is; what firmware or reset left is IMPLEMENTATION DEFINED.
+        for spi in (32..u64::from(self.lines())).step_by(16) {
+            self.0.write32(GICD_ICFGR + spi / 4, 0);
         }
         self.settle();
         self.0.write32(GICD_CTLR, CTLR_ARE_GRP1);
