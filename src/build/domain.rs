@@ -108,7 +108,7 @@ fn lay_out(planned: &DomainPlan, kernel: Kernel) -> Result<Layout, String> {
 }
 
 fn kernel(planned: &DomainPlan, workspace: &mut Workspace) -> Result<(File<'static>, Kernel), String> {
-    let bytes = images::bytes(planned.kernel.image);
+    let bytes = images::bytes(planned.kernel.image)?;
     if planned.kernel.raw {
         return Ok((File::Plain(bytes), image::raw(bytes.len() as u64)));
     }
@@ -123,7 +123,7 @@ fn blame(planned: &DomainPlan, error: ImageError) -> String {
 /// Ramdisk and device tree.
 fn fill(site: &Site<'_>, planned: &DomainPlan, layout: &Layout, extents: &[Extent]) -> Result<(), String> {
     if let (Some(module), Some(to)) = (planned.ramdisk, layout.ramdisk) {
-        images::copy(images::bytes(module), extents, to);
+        images::copy(images::bytes(module)?, extents, to);
     }
     let mut tree = vec![0; layout.tree.size() as usize];
     let machine = &site.plan.machine;

@@ -2,42 +2,25 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
-use portunus::addr::{IpaSpan, PAGE_SIZE, PaSpan};
+use portunus::addr::{IpaSpan, PaSpan};
 use portunus::domain::gzip::Sink;
 use portunus::domain::ram::Extent;
-use portunus::mm::spans;
-use portunus::mm::stage1::Kind;
-use portunus::plan::Machine;
 
 use crate::arch::aarch64::{cache, map};
 use crate::run::GuestMemory;
 
-/// Maps the pages of all modules, but for those that are mapped already because something else begins or ends in
-/// them.
+/// The bytes of a module, mapped if they are not yet: it may share pages with others, or lie in memory that the boot
+/// loader has reserved.
 ///
 /// # Errors
 ///
-/// A sentence, if the tables do not suffice.
-pub fn map_modules(machine: &Machine) -> Result<(), String> {
-    let whole = |spans: &[PaSpan]| -> Vec<PaSpan> {
-        let pages = spans
-            .iter()
-            .filter_map(|span| PaSpan::from_bounds(span.start().page(), span.end().align_up(PAGE_SIZE)?));
-        spans::merged(pages.collect())
-    };
-    for span in spans::without(&whole(&machine.modules), &whole(&machine.reserved)) {
-        map::add(span, Kind::Ram)
-            .map_err(|why| format!("the modules at {span} cannot be mapped: {why:?}"))?;
-    }
-    Ok(())
-}
-
-/// The bytes of a module.
-pub fn bytes(module: PaSpan) -> &'static [u8] {
-    // SAFETY: `map_modules` mapped it, and nobody writes to modules: they are kept out of the free memory.
-    unsafe { core::slice::from_raw_parts(module.start().get() as *const u8, module.size() as usize) }
+/// A sentence, if the tables of EL2 do not suffice.
+pub fn bytes(module: PaSpan) -> Result<&'static [u8], String> {
+    map::add_rest(module).map_err(|why| format!("its module at {module} cannot be mapped: {why:?}"))?;
+    // SAFETY: mapped, in RAM as the plan has seen to, and nobody writes to modules: they are kept out of the free
+    // memory.
+    Ok(unsafe { core::slice::from_raw_parts(module.start().get() as *const u8, module.size() as usize) })
 }
 
 /// Copies `from` to guest memory at `to`, clean to the point of coherency: the guest reads it with its caches off.

@@ -58,7 +58,6 @@ pub fn world(
 ) -> Result<(&'static World, &'static Console), String> {
     let common = in_common(pcpus).ok_or("no CPU has said what it is")?;
     let geometry = Geometry::new(common.get(table::AA64MMFR0) & 0xf);
-    images::map_modules(&plan.machine)?;
     let console = console(plan)?;
     let mut site = Site { plan, frames, geometry, console };
     let started = timer::now();

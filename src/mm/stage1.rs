@@ -60,6 +60,26 @@ pub fn map(memory: &mut impl TableMemory, root: Pa, span: PaSpan, kind: Kind) ->
     table::map(memory, &root, start, start, span.size(), kind.attributes())
 }
 
+/// Maps what is not mapped yet of `span` at its own address; what is keeps the permissions it has.
+///
+/// # Errors
+///
+/// See [`MapError`].
+pub fn map_rest(memory: &mut impl TableMemory, root: Pa, span: PaSpan, kind: Kind) -> Result<(), MapError> {
+    let walk = Root { table: root, level: 0, bits: 48 };
+    let mut at = span.start();
+    while at < span.end() {
+        let leaf = table::find(memory, &walk, at.get()).ok_or(MapError::TooHigh)?;
+        let behind = at.align_down(leaf.span()).checked_add(leaf.span()).ok_or(MapError::TooHigh)?;
+        let end = behind.min(span.end());
+        if leaf.entry == 0 {
+            map(memory, root, PaSpan::from_bounds(at, end).ok_or(MapError::TooHigh)?, kind)?;
+        }
+        at = end;
+    }
+    Ok(())
+}
+
 /// TCR_EL2 for 48-bit addresses, 4 KiB granule, cacheable table walks, physical addresses of `pa_range` (the
 /// field ID_AA64MMFR0_EL1.PARange). Sizes above 48 bits are cut: the tables hold no more.
 #[must_use]
@@ -114,6 +134,24 @@ mod tests {
             assert_eq!(attributes & EXECUTE_NEVER == 0, kind == Kind::Code, "{kind:?}");
         }
         assert_ne!(SCTLR_MMU_ON & 1 << 19, 0, "WXN");
+    }
+
+    #[test]
+    fn what_is_mapped_already_is_left_alone() {
+        let (mut tables, root) = Tables::new(8);
+        let span = |start, size| PaSpan::new(Pa::new(start), size).unwrap();
+        map(&mut tables, root.table, span(0x4000_2000, 0x1000), Kind::Code).unwrap();
+        map(&mut tables, root.table, span(0x4020_0000, 0x20_0000), Kind::Ram).unwrap();
+        map_rest(&mut tables, root.table, span(0x4000_0000, 0x80_0000), Kind::Constants).unwrap();
+        let kind_at = |address| walk(&tables, root, address).unwrap().1 & (READ_ONLY | EXECUTE_NEVER);
+        assert_eq!(kind_at(0x4000_2000), READ_ONLY, "code");
+        assert_eq!(kind_at(0x4030_0000), EXECUTE_NEVER, "RAM");
+        for address in [0x4000_0000, 0x4000_1fff, 0x4000_3000, 0x401f_f000, 0x4040_0000, 0x407f_f000] {
+            assert_eq!(kind_at(address), READ_ONLY | EXECUTE_NEVER, "{address:#x}");
+        }
+        assert!(walk(&tables, root, 0x4080_0000).is_none());
+        let high = span((1 << 48) - 0x1000, 0x2000);
+        assert_eq!(map_rest(&mut tables, root.table, high, Kind::Ram), Err(MapError::TooHigh));
     }
 
     #[test]

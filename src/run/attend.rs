@@ -1,6 +1,7 @@
 //! Between two entries of guests: whom somebody wants looked at, who runs next, and the switch to it.
 
 use portunus::sched::Slot;
+use portunus::vgic::VcpuSet;
 
 use super::Here;
 use super::hypercall::Call;
@@ -97,8 +98,28 @@ impl Here<'_> {
         self.wake_if_ready(slot);
     }
 
-    /// Brings the list registers of the loaded vCPU up to date.
+    /// Brings the list registers of the loaded vCPU, whose timers run, up to date.
     pub(super) fn resync(&mut self) {
+        // Only itself could be in need of attention, and it gets it.
+        let _ = self.sample_timers();
+        self.refill();
+    }
+
+    /// Looks whether a timer of the loaded vCPU whose interrupt was taken asserts it no more: the guest may have stopped
+    /// or reprogrammed it before it acknowledged, and nothing else tells. Answers the vCPU if so.
+    pub(super) fn sample_timers(&mut self) -> VcpuSet {
+        let (virt, phys) = (self.world.timer.virt, self.world.timer.phys);
+        let Some(vcpu) = self.local.current() else { return VcpuSet::EMPTY };
+        [(virt, true), (phys, false)]
+            .into_iter()
+            .filter(|(intid, is_virtual)| vcpu.bank.holds(*intid) && !timer::is_asserted(*is_virtual))
+            .fold(VcpuSet::EMPTY, |dropped, (intid, _)| {
+                dropped.union(vcpu.domain.vgic.set_line(vcpu.id, intid, false))
+            })
+    }
+
+    /// Fills the list registers of the loaded vCPU, whatever its timers do.
+    fn refill(&mut self) {
         let (world, pcpu) = (self.world, self.pcpu);
         let Some((vcpu, interface)) = self.local.current_and_interface() else { return };
         let upcall = world.events.upcall_line(vcpu.domain.id, vcpu.id);
@@ -128,6 +149,7 @@ impl Here<'_> {
 
     /// Switches the hardware from whoever is loaded to the vCPU in `slot`.
     fn switch_to(&mut self, slot: Slot) {
+        let _ = self.sample_timers();
         if let Some((vcpu, interface)) = self.local.current_and_interface() {
             vcpu.registers.stop_timers();
             let woken = vcpu.domain.vgic.unload(&mut vcpu.bank, interface);
@@ -140,7 +162,7 @@ impl Here<'_> {
         vcpu.registers.restore(self.frame);
         let call = Call { world, pcpu, domain: vcpu.domain, vcpu: vcpu.id };
         self.local.call = Some(call);
-        self.resync();
+        self.refill();
         if let Some(vcpu) = self.local.current() {
             vcpu.registers.start_timers();
         }
@@ -151,6 +173,7 @@ impl Here<'_> {
         if self.local.loaded != Some(slot) {
             return;
         }
+        let _ = self.sample_timers();
         if let Some((vcpu, interface)) = self.local.current_and_interface() {
             vcpu.registers.stop_timers();
             let woken = vcpu.domain.vgic.unload(&mut vcpu.bank, interface);

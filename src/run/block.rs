@@ -22,9 +22,10 @@ impl Here<'_> {
     /// reaches `until`.
     pub(super) fn block(&mut self, until: Option<u64>) {
         let (world, pcpu) = (self.world, self.pcpu);
+        let dropped = self.sample_timers();
         let Some((vcpu, interface)) = self.local.current_and_interface() else { return };
         let woken = vcpu.domain.vgic.fold(&mut vcpu.bank, interface);
-        vcpu.domain.publish(woken, pcpu);
+        vcpu.domain.publish(woken.union(dropped), pcpu);
         if is_ready(vcpu, true, world) {
             if core::mem::take(&mut vcpu.polling) {
                 world.events.stop_polling(vcpu.domain.id, vcpu.id);
@@ -32,7 +33,9 @@ impl Here<'_> {
             return;
         }
         vcpu.blocked = true;
-        let alarm = vcpu.registers.next_timer().into_iter().chain(until).min();
+        // A timer whose interrupt has come already is no reason to wake: it was not one to stay awake.
+        let counts = [world.timer.virt, world.timer.phys].map(|intid| !vcpu.bank.holds(intid));
+        let alarm = vcpu.registers.next_timer(counts).into_iter().chain(until).min();
         self.local.scheduler.block(alarm, timer::now());
         self.local.reschedule = true;
     }

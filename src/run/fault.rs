@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use portunus::addr::{Gva, Ipa, VcpuId};
 use portunus::domain::map;
-use portunus::vdev::abort::{MmioAccess, Undecodable, fault_ipa};
+use portunus::vdev::abort::{Fault, MmioAccess, Undecodable, fault_ipa};
 use portunus::vdev::esr::Esr;
 use portunus::vdev::inject::Exception;
 use portunus::vdev::pl011;
@@ -42,8 +42,10 @@ impl Here<'_> {
                 }
                 Some(Access::Again) => pump(self.pcpu),
                 Some(Access::Refused) => self.abort(far, ipa, &"not an access that the device there takes"),
+                None if self.was_passing(esr, ipa) => {}
                 None => self.abort(far, ipa, &Nothing { ipa, write: access.write }),
             },
+            (Err(_), Some(ipa)) if self.was_passing(esr, ipa) => {}
             (Err(Undecodable::CacheMaintenance), _) => guest::step_over(esr),
             (Err(why), _) => self.abort(far, ipa.unwrap_or(Ipa::new(0)), &why),
             (Ok(_), None) => self.abort(far, Ipa::new(0), &"an address that the hardware did not note"),
@@ -54,8 +56,17 @@ impl Here<'_> {
     pub(super) fn instruction_abort(&mut self, esr: Esr) {
         let far = Gva::new(FAR_EL2::read());
         let ipa = fault_ipa(esr, HPFAR_EL2::read(), far).or_else(|| translate::stage1(far));
+        if ipa.is_some_and(|ipa| self.was_passing(esr, ipa)) {
+            return;
+        }
         self.tell(ipa.unwrap_or(Ipa::new(0)), &"an instruction fetch where no code can be");
         guest::inject(Exception::InstructionAbort(far), &self.world.view);
+    }
+
+    /// Whether the guest has only to try again: see [`GuestMemory::was_passing`](super::GuestMemory::was_passing).
+    fn was_passing(&mut self, esr: Esr, ipa: Ipa) -> bool {
+        Fault::of(esr) == Fault::Translation
+            && self.local.current().is_some_and(|vcpu| vcpu.domain.memory.was_passing(ipa))
     }
 
     /// The guest takes an external abort, and the console says why.
@@ -114,9 +125,10 @@ impl Here<'_> {
         access: MmioAccess,
     ) -> Result<Access, Refused> {
         let pcpu = self.pcpu;
+        let dropped = self.sample_timers();
         let (vcpu, interface) = self.local.current_and_interface().ok_or(Refused)?;
         let domain = vcpu.domain;
-        domain.publish(domain.vgic.fold(&mut vcpu.bank, interface), pcpu);
+        domain.publish(domain.vgic.fold(&mut vcpu.bank, interface).union(dropped), pcpu);
         if !access.write {
             return domain.vgic.read(register, access.width).map(Access::Done);
         }

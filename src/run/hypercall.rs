@@ -79,7 +79,7 @@ impl World {
 }
 
 impl Attention for Call {
-    #[inline]
+    #[inline(always)]
     fn upcall(&self, domain: DomainId, vcpu: VcpuId) {
         if let Some(home) = self.world.home(domain, vcpu) {
             home.pcpu.ring_upcall(home.slot, self.pcpu);
@@ -115,11 +115,11 @@ impl Caller for Call {
 
     #[inline(always)]
     fn read_guest(&self, from: Gva, into: &mut [u8]) -> Result<(), Fault> {
-        super::memory::read_guest(from, into)
+        self.domain.memory.read(from, into)
     }
 
     fn write_guest(&self, to: Gva, bytes: &[u8]) -> Result<(), Fault> {
-        super::memory::write_guest(to, bytes)
+        self.domain.memory.write(to, bytes)
     }
 
     fn map_special(&self, page: SpecialPage, frame: u64) -> Result<(), MapError> {

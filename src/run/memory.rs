@@ -12,9 +12,9 @@ use portunus::mm;
 use portunus::mm::stage2::{Access, Stage2};
 use spin::Mutex;
 
-use crate::arch::aarch64::bytes;
 use crate::arch::aarch64::stage2::{ByVmid, Tables, read_only};
 use crate::arch::aarch64::translate::both_stages;
+use crate::arch::aarch64::{bytes, timer};
 
 /// Grant-table frames of a domain. Nobody maps what is granted; guests want to find a table. Linux divides what all
 /// frames hold (512 entries of 8 bytes each) by what one of its own pages holds in references of 4 bytes, and takes the
@@ -125,7 +125,8 @@ impl GuestMemory {
     /// See [`Caller::vcpu_info_at`](portunus::hypercall::Caller::vcpu_info_at).
     pub fn vcpu_info(&self, at: Ipa) -> Result<&'static VcpuInfo, PlaceError> {
         let ram = self.banks.iter().any(|bank| bank.contains(at));
-        let place = self.stage2.translate(&read_only(), at).filter(|_| ram).ok_or(PlaceError::NotRam)?;
+        let place = self.steadily(|| self.stage2.translate(&read_only(), at)).filter(|_| ram);
+        let place = place.ok_or(PlaceError::NotRam)?;
         if self.special.contains(&place.page()) {
             return Err(PlaceError::NotRam);
         }
@@ -133,6 +134,36 @@ impl GuestMemory {
         // SAFETY: RAM of the domain (stage 2 maps nothing else there but special pages, which were just excluded),
         // mapped at EL2 Write-Back; it stays the domain's for good. Accessed atomically only.
         unsafe { VcpuInfo::at(place) }.ok_or(PlaceError::NotRam)
+    }
+
+    /// Whether a translation fault at `ipa` is over when the guest tries again: another vCPU was just replacing an entry,
+    /// and by the rules of break-before-make everything that the old entry mapped was away for a moment (Arm ARM
+    /// D8.16.1), perhaps 1 GiB of RAM for the sake of one page. Faults are not cached, so trying again tells.
+    pub fn was_passing(&self, ipa: Ipa) -> bool {
+        let Some(_still) = self.book.try_lock() else { return true };
+        self.stage2.translate(&read_only(), ipa).is_some()
+    }
+
+    /// What `look` finds in the tables, though another vCPU may be replacing an entry just now. That takes this other
+    /// pCPU a few TLB invalidations with interrupts masked, and is waited for: the guest cannot make it last. (An
+    /// emulated pCPU may be held up, but not for a second.)
+    #[cold]
+    fn steadily<R>(&self, look: impl Fn() -> Option<R>) -> Option<R> {
+        let (start, patience) = (timer::now(), u64::from(timer::frequency()));
+        loop {
+            let still = self.book.try_lock();
+            let found = look();
+            if found.is_some() || still.is_some() || timer::now().wrapping_sub(start) > patience {
+                return found;
+            }
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Where the guest that trapped, which is this domain's, finds `address`.
+    #[inline(always)]
+    fn locate(&self, address: Gva, write: bool) -> Result<Pa, Fault> {
+        both_stages(address, write).or_else(|| self.steadily(|| both_stages(address, write))).ok_or(Fault)
     }
 
     fn page(&self, frame: u64) -> Option<Ipa> {
@@ -164,53 +195,55 @@ const fn refusal(error: mm::MapError) -> MapError {
     }
 }
 
-/// Reads memory of the guest that trapped, as its own load at EL1 would.
-///
-/// # Errors
-///
-/// [`Fault`] if that load would fault.
-#[inline(always)]
-pub fn read_guest(from: Gva, into: &mut [u8]) -> Result<(), Fault> {
-    if from.page_offset() + into.len() as u64 <= PAGE_SIZE {
-        // SAFETY: stage 2 maps nothing but RAM of the domain and its special pages, all of which EL2 maps.
-        unsafe { bytes::read(both_stages(from, false).ok_or(Fault)?, into) };
-        return Ok(());
+impl GuestMemory {
+    /// Reads memory of the guest that trapped, which is this domain's, as its own load at EL1 would.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if that load would fault.
+    #[inline(always)]
+    pub fn read(&self, from: Gva, into: &mut [u8]) -> Result<(), Fault> {
+        if from.page_offset() + into.len() as u64 <= PAGE_SIZE {
+            // SAFETY: stage 2 maps nothing but RAM of the domain and its special pages, all of which EL2 maps.
+            unsafe { bytes::read(self.locate(from, false)?, into) };
+            return Ok(());
+        }
+        self.read_across_pages(from, into)
     }
-    read_across_pages(from, into)
-}
 
-#[cold]
-fn read_across_pages(from: Gva, into: &mut [u8]) -> Result<(), Fault> {
-    let mut done = 0;
-    while done < into.len() {
-        let at = from.checked_add(done as u64).ok_or(Fault)?;
-        let room = (PAGE_SIZE - at.page_offset()) as usize;
-        let chunk = into.get_mut(done..).unwrap_or_default();
-        let length = chunk.len().min(room);
-        let chunk = chunk.get_mut(..length).unwrap_or_default();
-        // SAFETY: as for `read_guest`.
-        unsafe { bytes::read(both_stages(at, false).ok_or(Fault)?, chunk) };
-        done += length;
+    #[cold]
+    fn read_across_pages(&self, from: Gva, into: &mut [u8]) -> Result<(), Fault> {
+        let mut done = 0;
+        while done < into.len() {
+            let at = from.checked_add(done as u64).ok_or(Fault)?;
+            let room = (PAGE_SIZE - at.page_offset()) as usize;
+            let chunk = into.get_mut(done..).unwrap_or_default();
+            let length = chunk.len().min(room);
+            let chunk = chunk.get_mut(..length).unwrap_or_default();
+            // SAFETY: as for `read`.
+            unsafe { bytes::read(self.locate(at, false)?, chunk) };
+            done += length;
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Writes memory of the guest that trapped, as its own store at EL1 would.
-///
-/// # Errors
-///
-/// [`Fault`] if that store would fault; a part may have been written.
-pub fn write_guest(to: Gva, from: &[u8]) -> Result<(), Fault> {
-    let mut done = 0;
-    while done < from.len() {
-        let at = to.checked_add(done as u64).ok_or(Fault)?;
-        let room = (PAGE_SIZE - at.page_offset()) as usize;
-        let chunk = from.get(done..).unwrap_or_default();
-        let length = chunk.len().min(room);
-        let chunk = chunk.get(..length).unwrap_or_default();
-        // SAFETY: as for `read_guest`.
-        unsafe { bytes::write(both_stages(at, true).ok_or(Fault)?, chunk) };
-        done += length;
+    /// Writes memory of the guest that trapped, which is this domain's, as its own store at EL1 would.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if that store would fault; a part may have been written.
+    pub fn write(&self, to: Gva, from: &[u8]) -> Result<(), Fault> {
+        let mut done = 0;
+        while done < from.len() {
+            let at = to.checked_add(done as u64).ok_or(Fault)?;
+            let room = (PAGE_SIZE - at.page_offset()) as usize;
+            let chunk = from.get(done..).unwrap_or_default();
+            let length = chunk.len().min(room);
+            let chunk = chunk.get(..length).unwrap_or_default();
+            // SAFETY: as for `read`.
+            unsafe { bytes::write(self.locate(at, true)?, chunk) };
+            done += length;
+        }
+        Ok(())
     }
-    Ok(())
 }

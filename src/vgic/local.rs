@@ -59,6 +59,13 @@ impl LrBank {
         self.loaded
     }
 
+    /// Whether the physical interrupt of the linked PPI `intid` is active on behalf of this vCPU: whether the state of
+    /// its device is worth a look.
+    #[must_use]
+    pub const fn holds(&self, intid: IntId) -> bool {
+        intid.is_private() && self.held >> intid.get() & 1 != 0
+    }
+
     pub(super) fn slot(&self, index: u32) -> Option<&Lr> {
         if self.used >> index & 1 == 0 { None } else { self.slots.get(index as usize) }
     }

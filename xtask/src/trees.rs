@@ -50,7 +50,7 @@ pub fn compose_source(machine: &[&str], fragment: &str, name: &str) -> Result<Co
             .map(|file| file.len())
             .map_err(|e| format!("{path}: {e}; `cargo xtask guests` makes the guests"))
     })?;
-    fs::write(&source, format!("{base}\n{added}")).map_err(|e| e.to_string())?;
+    fs::write(&source, join(&base, &added)).map_err(|e| e.to_string())?;
     quiet(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o", &blob, &source]))?;
     let mut arguments = vec![String::from("-dtb"), blob];
     for module in modules {
@@ -58,6 +58,15 @@ pub fn compose_source(machine: &[&str], fragment: &str, name: &str) -> Result<Co
         arguments.extend(["-device".into(), format!("loader,file={file},addr={address:#x},force-raw=on")]);
     }
     Ok(Composed { arguments })
+}
+
+/// The machine's tree with a fragment behind it; the fragment's memory reservations go to the front, where the language
+/// wants them.
+fn join(base: &str, fragment: &str) -> String {
+    let (reservations, nodes): (Vec<&str>, Vec<&str>) =
+        fragment.lines().partition(|line| line.starts_with("/memreserve/"));
+    let (version, base) = base.split_once('\n').unwrap_or_default();
+    format!("{version}\n{}\n{base}\n{}\n", reservations.join("\n"), nodes.join("\n"))
 }
 
 /// The text of a fragment.
@@ -111,6 +120,12 @@ fn output(command: &mut Command) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reservations_stand_before_the_nodes() {
+        let joined = join("/dts-v1/;\n/ { };\n", "/* why */\n/memreserve/ 0x1000 0x2000;\n/ { a; };\n");
+        assert_eq!(joined, "/dts-v1/;\n/memreserve/ 0x1000 0x2000;\n/ { };\n\n/* why */\n/ { a; };\n");
+    }
 
     #[test]
     fn modules_get_addresses_and_a_file_named_twice_is_loaded_once() {

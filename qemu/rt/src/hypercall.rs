@@ -63,6 +63,13 @@ pub fn add_to_physmap(space: u32, index: u64, frame: u64) -> i64 {
     with(MEMORY_OP, 7, &mut record)
 }
 
+/// Takes whatever is mapped at guest frame `frame` away (`XENMEM_remove_from_physmap`).
+pub fn remove_from_physmap(frame: u64) -> i64 {
+    // domid@0(2) gpfn@8(8)
+    let (low, high) = halves(frame);
+    with(MEMORY_OP, 15, &mut [DOMID_SELF.into(), 0, low, high])
+}
+
 /// Splits a 64-bit field into the two words that it takes in a structure.
 #[must_use]
 pub const fn halves(value: u64) -> (u32, u32) {

@@ -152,8 +152,23 @@ pub fn regime() -> *const Regime {
 ///
 /// See [`MapError`]; what overlaps the image or an earlier addition is [`MapError::Occupied`].
 pub fn add(span: PaSpan, kind: Kind) -> Result<(), MapError> {
-    let start = span.start().page();
+    stage1::map(&mut Pool, root(), whole_pages(span)?, kind)
+}
+
+/// The same for RAM of which a part may be in the map already, because something else begins or ends there.
+///
+/// # Errors
+///
+/// See [`MapError`].
+pub fn add_rest(span: PaSpan) -> Result<(), MapError> {
+    stage1::map_rest(&mut Pool, root(), whole_pages(span)?, Kind::Ram)
+}
+
+fn root() -> Pa {
+    Pa::new(TTBR0_EL2::read() & !1)
+}
+
+fn whole_pages(span: PaSpan) -> Result<PaSpan, MapError> {
     let end = span.end().align_up(PAGE_SIZE).ok_or(MapError::TooHigh)?;
-    let span = PaSpan::from_bounds(start, end).ok_or(MapError::TooHigh)?;
-    stage1::map(&mut Pool, Pa::new(TTBR0_EL2::read() & !1), span, kind)
+    PaSpan::from_bounds(span.start().page(), end).ok_or(MapError::TooHigh)
 }

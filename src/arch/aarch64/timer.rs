@@ -80,13 +80,16 @@ impl Timers {
         CNTP_CTL_EL0::write(self.physical_control);
     }
 
-    /// Physical counter value at which the first of the loaded vCPU's timers interrupts, if one will. `offset` is
-    /// the domain's.
+    /// Physical counter value at which the first of the loaded vCPU's timers interrupts, if one will. `offset` is the
+    /// domain's; `counts` says whether the virtual and the physical timer are of interest. A deadline beyond the end of
+    /// the physical counter never comes: comparators do not wrap (D11.2.4).
     #[must_use]
-    pub fn next_of_loaded(offset: u64) -> Option<u64> {
+    pub fn next_of_loaded(offset: u64, counts: [bool; 2]) -> Option<u64> {
         let armed = |control: u64| control & (ENABLE | IMASK) == ENABLE;
-        let virtual_one = armed(CNTV_CTL_EL0::read()).then(|| CNTV_CVAL_EL0::read().wrapping_add(offset));
-        let physical_one = armed(CNTP_CTL_EL0::read()).then(CNTP_CVAL_EL0::read);
+        let [virtual_counts, physical_counts] = counts;
+        let virtual_one = (virtual_counts && armed(CNTV_CTL_EL0::read()))
+            .then(|| CNTV_CVAL_EL0::read().saturating_add(offset));
+        let physical_one = (physical_counts && armed(CNTP_CTL_EL0::read())).then(CNTP_CVAL_EL0::read);
         virtual_one.into_iter().chain(physical_one).min()
     }
 }

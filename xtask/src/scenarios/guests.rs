@@ -38,9 +38,17 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     list.push(with_tree("seed", scenario("guest-seed-one-cpu", &ONE, &SEED)));
     list.push(with_tree("seed", scenario("guest-seed-four-cpus", &FOUR, &SEED)));
     list.push(with_tree("pingpong-halves", scenario("guest-half-nodes", &TWO, &SEED)));
+    list.push(with_tree("reserved-module", scenario("guest-reserved-module", &TWO, &SEED)));
     for (name, machine) in [("guest-smp", &FOUR), ("guest-smp-on-two", &TWO), ("guest-smp-on-one", &ONE)] {
         let wanted = ["(domU1) smp: 4 vCPUs: ok", "allocations after freeze: 0", "powering off"];
         list.push(with_tree("smp", Scenario { limit: 90, ..scenario(name, machine, &wanted) }));
+    }
+    let wanted =
+        ["remap: 11 blocks of RAM replaced under 3 vCPUs: ok", "allocations after freeze: 0", "powering off"];
+    list.push(with_tree("remap", scenario("guest-remap", &FOUR, &wanted)));
+    for (name, machine) in [("guest-timers", &TWO), ("guest-timers-on-one", &ONE)] {
+        let wanted = ["timers: 2 vCPUs: ok", "powering off"];
+        list.push(with_tree("timers", scenario(name, machine, &wanted)));
     }
     list.push(with_tree("flood", Scenario { limit: 240, ..scenario("guest-million-events", &TWO, &FLOOD) }));
     let hello =
@@ -49,9 +57,27 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     let abi = ["(domU1) abi: 710 answers checked, 0 wrong", "allocations after freeze: 0", "powering off"];
     list.push(with_tree("abi", Scenario { limit: 90, ..scenario("guest-abi", &TWO, &abi) }));
     list.push(with_tree("mixed-bindings", scenario("guest-mixed-bindings", &TWO, &MIXED)));
+    let switch = scenario("guest-console-switch", &TWO, &SWITCH);
+    list.push(with_tree("typists", Scenario { typed: &TYPED, ..switch }));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
     list
 }
+
+/// Keys reach the domain with the focus only; Ctrl-A three times moves it on, once and then another key does not.
+const TYPED: [(&str, &str); 5] = [
+    ("(domU1) typist: ready", "one\r"),
+    ("(domU1) typist: read \"one\"", "\x01x\r"),
+    ("(domU1) typist: read \"\\u{1}x\"", "\x01\x01\x01"),
+    ("*** Serial input to domU2", "two\roff\r"),
+    ("domU2 has powered off", "\x01\x01\x01h\x01\x01\x01off\r"),
+];
+const SWITCH: [&str; 5] = [
+    "typist: read \"two\"",
+    "*** Serial input to Portunus",
+    "h  this list",
+    "domU1 has powered off",
+    "powering off",
+];
 
 /// One channel in each binding, and one inside a domain.
 const MIXED: [&str; 5] = [
