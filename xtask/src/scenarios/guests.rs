@@ -57,11 +57,23 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     let abi = ["(domU1) abi: 710 answers checked, 0 wrong", "allocations after freeze: 0", "powering off"];
     list.push(with_tree("abi", Scenario { limit: 90, ..scenario("guest-abi", &TWO, &abi) }));
     list.push(with_tree("mixed-bindings", scenario("guest-mixed-bindings", &TWO, &MIXED)));
+    let smaller = ["-M", EL2, "-cpu", "cortex-a53", "-smp", "2", "-m", "1G"];
+    for (name, machine) in [("guest-intruder", &FOUR), ("guest-intruder-on-two", &smaller)] {
+        list.push(with_tree("intruder", Scenario { limit: 180, ..scenario(name, machine, &INTRUDER) }));
+    }
     let switch = scenario("guest-console-switch", &TWO, &SWITCH);
     list.push(with_tree("typists", Scenario { typed: &TYPED, ..switch }));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
     list
 }
+
+/// A domain that does what it must not, while two neighbours go on signalling.
+const INTRUDER: [&str; 4] = [
+    "attempts, all contained",
+    "channel domU2 port 0xa -> domU3 port 0xb: 20000 sent, 0 coalesced, 20000 delivered",
+    "allocations after freeze: 0",
+    "powering off",
+];
 
 /// Keys reach the domain with the focus only; Ctrl-A three times moves it on, once and then another key does not.
 const TYPED: [(&str, &str); 5] = [

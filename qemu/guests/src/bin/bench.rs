@@ -87,11 +87,11 @@ fn measure(machine: &Machine, port: u32, rounds: usize) {
     });
     if let Some(uart) = machine.uart {
         series("vPL011 register read", rounds, overhead, || {
-            mmio::read32(uart + UARTFR);
+            let _ = mmio::read32(uart + UARTFR);
         });
     }
     series("vGIC distributor read", rounds, overhead, || {
-        mmio::read32(gic::distributor(GICD_TYPER));
+        let _ = mmio::read32(gic::distributor(GICD_TYPER));
     });
     local_events(rounds, overhead);
     round_trips(port, rounds, overhead);
