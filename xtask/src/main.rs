@@ -2,6 +2,7 @@
 
 mod cpio;
 mod debian;
+mod errata;
 mod guests;
 mod image;
 mod layers;
