@@ -1,5 +1,5 @@
 # Thin over `cargo xtask`: what needs thought is there.
-.PHONY: setup build run test
+.PHONY: setup build run test bench
 
 setup:
 	@sh qemu/setup.sh
@@ -12,3 +12,6 @@ run: setup
 
 test: setup
 	@cargo xtask test
+
+bench: setup
+	@cargo xtask bench

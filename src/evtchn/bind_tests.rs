@@ -186,6 +186,16 @@ fn closing_one_end_of_a_loopback_leaves_the_other_unbound() {
 }
 
 #[test]
+fn the_other_end_of_a_closed_loopback_keeps_its_vcpu() {
+    let (events, _, witness) = pair();
+    let offered = events.alloc_unbound(A, A, A).unwrap();
+    let bound = events.bind_interdomain(A, A, offered, &witness).unwrap();
+    events.bind_vcpu(A, offered, 1).unwrap();
+    events.close(A, bound).unwrap();
+    assert_eq!(events.status(A, A, offered).unwrap().vcpu, VcpuId::new(1));
+}
+
+#[test]
 fn what_is_not_in_use_cannot_be_closed() {
     let (events, _, _) = pair();
     for bad in [0, 1, 600, 4096, u32::MAX] {

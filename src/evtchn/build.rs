@@ -165,9 +165,9 @@ impl Events {
         }
         for vcpu in &domain.vcpus {
             vcpu.info.put(vcpu.first_info);
-            vcpu.polling.put(0);
+            vcpu.polling.swap(0);
         }
-        domain.pollers.put(0);
+        domain.pollers.swap(0);
         domain.shared.make_pristine();
         Ok(())
     }

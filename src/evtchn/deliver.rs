@@ -38,7 +38,7 @@ impl Events {
     ///
     /// `EINVAL` if no event can be sent on the port: it does not exist, is free or reserved, or is raised by
     /// the hypervisor only.
-    #[inline]
+    #[inline(always)]
     pub fn send(&self, from: DomainId, port: Port, attention: &impl Attention) -> Result<(), Errno> {
         let sender = self.domain(from).ok_or(Errno::ESRCH)?;
         let entry = sender.entry(port.index()).ok_or(Errno::EINVAL)?;

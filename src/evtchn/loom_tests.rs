@@ -274,9 +274,11 @@ fn loom_events_for_two_vcpus_that_register_at_once_are_found_by_both() {
 }
 
 /// One vCPU registers for another, `vcpu`, which runs already and takes an interrupt at its new place meanwhile. The
-/// ABI allows it, though Linux does not do it.
+/// ABI allows it, though Linux does not do it. All interleavings with at most four preemptions.
 fn one_registers_for_another(vcpu: VcpuId, port: Port) {
-    loom::model(move || {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(4);
+    model.check(move || {
         let world = World::with(2);
         world.events.bind_vcpu(B, P2, 1).unwrap();
         world.interrupts[vcpu.index()].put(1);

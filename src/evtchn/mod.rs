@@ -62,6 +62,9 @@ mod deliver_tests;
 #[cfg(loom)]
 mod loom_tests;
 #[cfg(test)]
+#[cfg(not(loom))]
+mod model_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 
 pub use bind::{Refusal, Status};

@@ -73,10 +73,8 @@ impl VcpuInfo {
         one.abs_diff(two) < size_of::<Self>()
     }
 
-    /// Takes over what `old` holds, or zeros where there is nothing to take over.
+    /// Takes over what `old` holds, or zeros where there is nothing to take over, except upcall and selector.
     pub(super) fn take_over(&self, old: Option<&Self>) {
-        self.upcall.put(old.map_or(0, |old| old.upcall.get()));
-        self.selector.put(old.map_or(0, |old| old.selector.get()));
         for (at, byte) in self.pad.iter().enumerate() {
             let value = old.and_then(|old| old.pad.get(at)).map_or(0, |byte| byte.load(Ordering::Relaxed));
             byte.store(value, Ordering::Relaxed);
@@ -113,12 +111,14 @@ impl SharedInfo {
     /// survives set it after the last step, so everything it looks at next is clean and it announces the event.
     /// A sender that was overtaken leaves at worst a selector bit or an upcall with nothing behind it.
     pub(super) fn make_pristine(&self) {
+        self.vcpu_info.upcall.swap(0);
+        self.vcpu_info.selector.swap(0);
         self.vcpu_info.take_over(None);
         for word in &self.mask {
-            word.put(0);
+            word.swap(0);
         }
         for word in &self.pending {
-            word.put(0);
+            word.swap(0);
         }
         for word in &self.wall_clock {
             word.store(0, Ordering::Relaxed);

@@ -33,8 +33,10 @@ impl Events {
     /// Senders do not stop meanwhile, and nothing is lost: a sender sets P and then reads which place it is; here,
     /// the place is published, and then all of S is set, then U, then the upcall is raised.
     ///
-    /// * A sender that reads the new place announces there. Its S and U merge with these; whichever of the two
-    ///   raises the upcall, S is set by then.
+    /// * A sender that reads the new place announces there, and merges with the announcement made here. If it
+    ///   finds S or U set (even by what the guest left there), the upcall raised here comes after that. S and U
+    ///   are swapped and not stored, so that the vCPU that takes them over from here also follows every sender
+    ///   that was there before: read-modify-writes continue each other's release sequences.
     /// * A sender that reads the old place, or none, did so before the new one was published in the one order of
     ///   all these accesses ([`word`](super::word)), and set P before that. The vCPU that follows the upcall raised
     ///   here reads P after it, and finds the bit. What the sender writes at the old place is not read again.
@@ -65,8 +67,8 @@ impl Events {
         }
         place.take_over(side.first_info);
         side.info.put(Some(place));
-        place.selector.put(u64::MAX);
-        place.upcall.put(1);
+        place.selector.swap(u64::MAX);
+        place.upcall.swap(1);
         attention.upcall(id, vcpu);
         Ok(())
     }

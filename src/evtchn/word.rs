@@ -10,7 +10,9 @@
 //! satisfied before the `set` is visible to every observer, without a DMB. LDAPR would not do: it is RCpc.
 //!
 //! Loom treats a sequentially consistent load as an acquire load only, which would let it report lost events that
-//! the architecture forbids; there, a fence restores the order.
+//! the architecture forbids; there, a fence restores the order. Nor does loom keep a plain store and a
+//! read-modify-write that race in one order for all observers. So, outside the guest, a word that others may be
+//! writing is written by `set`, `clear` or `swap`, which also pass on what those others released.
 
 #[cfg(not(loom))]
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};

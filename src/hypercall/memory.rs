@@ -5,7 +5,7 @@
 
 use super::record::Record;
 use super::{
-    Answer, Caller, Early, Errno, MapError, Outcome, SpecialPage, any_domain, offset, own_domain,
+    Answer, Caller, DOMID_SELF, Early, Errno, MapError, Outcome, SpecialPage, any_domain, offset, own_domain,
     refuse_remote,
 };
 use crate::addr::Gva;
@@ -57,7 +57,12 @@ pub(super) fn memory_op(caller: &impl Caller, args: [u64; 5]) -> Answer {
         18 | 19 => Ok(0),
         23 if start > u16::MAX.into() => Err(Errno::EDOM.into()),
         23 => add_to_physmap_batch(caller, arg, start, args),
-        24 => Err(Errno::EPERM.into()),
+        24 => {
+            // claim_pages: an unknown domain, and "self", are a mistake; a real one is not for the caller to provide for.
+            let raw = Record::<32>::read(caller, arg)?.u16::<24>();
+            let known = raw != DOMID_SELF && any_domain(caller, raw).is_ok();
+            Err(if known { Errno::EPERM } else { Errno::EINVAL }.into())
+        }
         26 => Err(Errno::EOPNOTSUPP.into()),
         27 => reserved_device_memory(caller, arg),
         28 => {

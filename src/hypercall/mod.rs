@@ -116,15 +116,15 @@ impl From<Answer> for Outcome {
 
 /// Executes hypercall `number` with arguments `args` for `caller`.
 #[inline(always)]
-pub fn dispatch(caller: &impl Caller, number: u64, args: [u64; 5]) -> Outcome {
+pub fn dispatch(caller: &impl Caller, number: u64, args: &[u64; 5]) -> Outcome {
     // The one that is called a million times a second comes first.
     if number == EVENT_CHANNEL_OP {
-        return event::event_channel_op(caller, args).into();
+        return event::event_channel_op(caller, *args).into();
     }
     if number == MULTICALL {
-        return multicall::multicall(caller, args).into();
+        return multicall::multicall(caller, *args).into();
     }
-    single(caller, number, args)
+    single(caller, number, *args)
 }
 
 const MULTICALL: u64 = 13;

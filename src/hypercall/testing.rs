@@ -136,7 +136,7 @@ impl Guest {
 
     /// One HVC.
     pub(super) fn call(&self, number: u64, args: [u64; 5]) -> Outcome {
-        dispatch(self, number, args)
+        dispatch(self, number, &args)
     }
 
     /// One hypercall, as the guest sees it: entered again as often as the hypervisor wants.

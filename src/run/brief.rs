@@ -36,8 +36,7 @@ fn hypercall(frame: &mut TrapFrame) -> Rest {
     // SAFETY: entry points are not re-entered, and this reference ends with this function.
     let local = unsafe { pcpu.local() }?;
     let call = local.call.as_ref()?;
-    let [x0, x1, x2, x3, x4, ..] = frame.x;
-    match dispatch(call, frame.register(16), [x0, x1, x2, x3, x4]) {
+    match dispatch(call, frame.register(16), frame.x.first_chunk()?) {
         Outcome::Return(value) => frame.set_register(0, value.cast_unsigned()),
         outcome => {
             local.unanswered = Some(outcome);

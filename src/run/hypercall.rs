@@ -79,7 +79,7 @@ impl World {
 }
 
 impl Attention for Call {
-    #[inline]
+    #[inline(always)]
     fn upcall(&self, domain: DomainId, vcpu: VcpuId) {
         if let Some(home) = self.world.home(domain, vcpu) {
             home.pcpu.ring_upcall(home.slot, self.pcpu);

@@ -49,6 +49,11 @@ impl Here<'_> {
         }
         gicv3::drop_priority(intid);
         gicv3::deactivate(intid);
+        if intid == timer.hyp {
+            // The alarm of a sleeper that is loaded comes together with its own timer's interrupt: it finds that
+            // pending when it goes on, not a little later.
+            self.interrupt();
+        }
     }
 
     /// A timer of the loaded vCPU: its interrupt is linked to a list register, and the guest's end of it will be the

@@ -16,8 +16,11 @@ use crate::arch::aarch64::stage2::{ByVmid, Tables, read_only};
 use crate::arch::aarch64::translate::both_stages;
 use crate::arch::aarch64::{bytes, timer};
 
-/// Grant-table frames of a domain. Nobody maps what is granted; guests want to find a table.
-pub const GRANT_FRAMES: usize = 4;
+/// Grant-table frames of a domain. Nobody maps what is granted; guests want to find a table. Linux divides what all
+/// frames hold (512 entries of 8 bytes each) by what one of its own pages holds in references of 4 bytes, and takes the
+/// quotient as the length of an array whose first element it writes (drivers/xen/grant-table.c, gnttab_init). So with
+/// pages of 16 KiB fewer than 8 frames crash it, and with pages of 64 KiB fewer than 32.
+pub const GRANT_FRAMES: usize = 32;
 /// Pages for the stage 2 tables that a domain may cause to be made while it runs: two for each page it maps.
 pub const TABLE_PAGES: usize = 2 * (1 + GRANT_FRAMES) + 6;
 

@@ -92,14 +92,14 @@ const RUNNING: u32 = u32::MAX;
 
 impl World {
     /// The domain numbered `id`.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn domain(&self, id: DomainId) -> Option<&'static Domain> {
         self.domains.get(id.index()).copied().flatten()
     }
 
     /// Where `vcpu` of domain `id` lives.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn home(&self, id: DomainId, vcpu: VcpuId) -> Option<Home> {
         self.domain(id)?.homes.get(vcpu.index()).copied()

@@ -12,10 +12,10 @@ use crate::addr::VcpuId;
 pub const VERSION_FUNCTION: u32 = 0x8000_0000;
 /// SMCCC_ARCH_FEATURES.
 const ARCH_FEATURES: u32 = 0x8000_0001;
-/// Call count, UID and revision of the vendor specific hypervisor service.
-const HYPERVISOR_COUNT: u32 = 0x8600_ff00;
-const HYPERVISOR_UID: u32 = 0x8600_ff01;
-const HYPERVISOR_REVISION: u32 = 0x8600_ff03;
+/// Call count, UID and revision of the hypervisor service, which Xen has at owner 5 (xen/arch/arm/vsmc.c).
+const HYPERVISOR_COUNT: u32 = 0x8500_ff00;
+const HYPERVISOR_UID: u32 = 0x8500_ff01;
+const HYPERVISOR_REVISION: u32 = 0x8500_ff03;
 
 /// SMCCC 1.2.
 const VERSION: i64 = 0x1_0002;
@@ -81,9 +81,9 @@ mod tests {
     fn a_guest_finds_smccc_1_2_psci_1_1_and_xen() {
         assert_eq!(call(0x8000_0000), Outcome::Return(0x1_0002));
         assert_eq!(call(0x8400_0000), Outcome::Return(0x1_0001));
-        assert_eq!(call(0x8600_ff00), Outcome::Return(3));
-        assert_eq!(call(0x8600_ff03), Outcome::Two([0, 1]));
-        let Outcome::Four(words) = call(0x8600_ff01) else { panic!() };
+        assert_eq!(call(0x8500_ff00), Outcome::Return(3));
+        assert_eq!(call(0x8500_ff03), Outcome::Two([0, 1]));
+        let Outcome::Four(words) = call(0x8500_ff01) else { panic!() };
         let bytes: Vec<String> = words
             .iter()
             .flat_map(|word| (*word as u32).to_le_bytes())
@@ -94,7 +94,9 @@ mod tests {
 
     #[test]
     fn unknown_functions_answer_minus_one() {
-        for function in [0, 3, 0x8000_0001, 0x8000_8000, 0x8400_000e, 0x8400_0012, 0xc400_0002, 0x8600_ff02] {
+        for function in
+            [0, 3, 0x8000_0001, 0x8000_8000, 0x8400_000e, 0x8400_0012, 0xc400_0002, 0x8500_ff02, 0x8600_ff01]
+        {
             assert_eq!(call(function), Outcome::Return(-1), "{function:#x}");
         }
     }

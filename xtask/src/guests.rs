@@ -32,8 +32,9 @@ fn names() -> Result<Vec<String>, String> {
     const SOURCES: &str = "qemu/guests/src/bin";
     let entries = fs::read_dir(SOURCES).map_err(|e| format!("{SOURCES}: {e}"))?;
     let files = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    // A guest is a file, or a folder with a main.rs.
     let mut names: Vec<String> =
-        files.filter_map(|file| Some(file.strip_suffix(".rs")?.to_owned())).collect();
+        files.map(|file| file.strip_suffix(".rs").unwrap_or(&file).to_owned()).collect();
     names.sort();
     Ok(names)
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask`: build and test Portunus. `cargo xtask help` lists the commands.
 
+mod bench;
 mod cpio;
 mod debian;
 mod errata;
@@ -22,7 +23,9 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask build     the bootable arm64 image, at target/portunus/Image, and the guests
 cargo xtask guests    the bare-metal guests, at target/portunus/guests/NAME
-cargo xtask run       builds all that and boots qemu/trees/seed.dts in QEMU, console on this terminal
+cargo xtask run [TREE]
+                      builds all that and boots qemu/trees/TREE.dts (seed, if none is named) in QEMU, console on
+                      this terminal
 cargo xtask fetch linux
                       downloads Debian's arm64 kernels, busybox and Xen as packages, once
 cargo xtask run linux [--xen] [KERNEL]
@@ -33,8 +36,10 @@ cargo xtask test-qemu [FILTER]
                       domains only if FILTER begins with `linux`
 cargo xtask test-qemu --xen [FILTER]
                       runs the scenarios with Linux domains under Debian's Xen 4.17 instead
-cargo xtask xen TREE [SECONDS]
-                      boots qemu/trees/TREE.dts and its guests under Debian's Xen 4.17
+cargo xtask xen TREE [SECONDS [OPTION...]]
+                      boots qemu/trees/TREE.dts and its guests under Debian's Xen 4.17, with these Xen options
+cargo xtask bench [--ours]
+                      counts the instructions of hypercalls and events, next to Debian's Xen unless --ours
 cargo xtask layers    the rules of the house: what may touch hardware, and how large a file may grow
 cargo xtask test      everything that CI runs";
 
@@ -51,11 +56,13 @@ fn main() -> ExitCode {
         "test-qemu" => build().and_then(|()| scenarios::test(first)),
         "fetch" if first == "linux" => linux::fetch(),
         "run" if first == "linux" => linux::run(rest),
-        "run" => build().and_then(|()| qemu::interactive()),
+        "run" => build().and_then(|()| qemu::interactive(if first.is_empty() { "seed" } else { first })),
         "xen" => {
             let seconds = rest.first().and_then(|number| number.parse().ok()).unwrap_or(30);
-            guests::build().and_then(|_| xen::run(first, seconds))
+            let options = rest.get(1..).unwrap_or_default().join(" ");
+            guests::build().and_then(|_| xen::run(first, seconds, &options))
         }
+        "bench" => build().and_then(|()| bench::run(first == "--ours")),
         "test" => steps::test(),
         "help" | "" => {
             println!("{HELP}");

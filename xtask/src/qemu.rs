@@ -98,14 +98,14 @@ fn follow(lines: &Receiver<String>, expectation: &Expectation<'_>) -> (String, O
     (log, None)
 }
 
-/// Boots the image with the tree of the design document, console on this terminal. QEMU's escape key is moved from
-/// Ctrl-A to Ctrl-], so that Ctrl-A reaches the hypervisor.
-pub fn interactive() -> Result<(), String> {
+/// Boots the image with `qemu/trees/<tree>.dts`, console on this terminal. QEMU's escape key is moved from Ctrl-A to
+/// Ctrl-], so that Ctrl-A reaches the hypervisor.
+pub fn interactive(tree: &str) -> Result<(), String> {
     println!("QEMU: leave with Ctrl-] x, its monitor is Ctrl-] c");
     let machine =
         ["-M", "virt,virtualization=on,gic-version=3", "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"];
     let console = ["-nographic", "-nodefaults", "-net", "none", "-echr", "0x1d", "-serial", "mon:stdio"];
-    let tree = trees::compose(&machine, "seed", "run")?;
+    let tree = trees::compose(&machine, tree, "run")?;
     let image = ["-kernel", crate::image::IMAGE];
     crate::image::run(
         Command::new("qemu-system-aarch64").args(machine).args(console).args(image).args(tree.arguments),

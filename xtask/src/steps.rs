@@ -5,6 +5,8 @@ use std::process::Command;
 use crate::image::{self, TARGET};
 use crate::{guests, layers, scenarios};
 
+const HOST: &str = env!("HOST_TARGET");
+
 type Step = (&'static str, fn() -> Result<(), String>);
 
 const STEPS: [Step; 12] = [
@@ -79,22 +81,28 @@ fn loom() -> Result<(), String> {
     image::run(Command::new("cargo").args(arguments).env("RUSTFLAGS", "--cfg loom"))
 }
 
-/// Half a minute of random bytes on their way to a plan. libFuzzer's coverage is an LLVM pass, which the pinned
+/// Random bytes on their way to a plan, and to an unpacked kernel. libFuzzer's coverage is an LLVM pass, which the pinned
 /// compiler can run (fuzz/README.md).
 fn fuzz() -> Result<(), String> {
     const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
         -Cllvm-args=-sanitizer-coverage-trace-compares";
-    const HOST: &str = env!("HOST_TARGET");
     let build = ["build", "--quiet", "--release", "--target", HOST];
     image::run(Command::new("cargo").args(build).current_dir("fuzz").env("RUSTFLAGS", COVERAGE))?;
-    for directory in ["fuzz/corpus-run", "fuzz/artifacts"] {
+    [("bytes_to_plan", 30), ("gzip", 15)]
+        .into_iter()
+        .try_for_each(|(target, seconds)| fuzz_one(target, seconds))
+}
+
+fn fuzz_one(target: &str, seconds: u32) -> Result<(), String> {
+    let found = format!("corpus-run/{target}");
+    for directory in [&format!("fuzz/{found}"), "fuzz/artifacts"] {
         std::fs::create_dir_all(directory).map_err(|e| format!("{directory}: {e}"))?;
     }
-    let limits =
-        ["-max_total_time=30", "-timeout=10", "-max_len=65536", "-verbosity=0", "-print_final_stats=1"];
-    let places = ["-artifact_prefix=artifacts/", "corpus-run", "corpus/bytes_to_plan"];
-    let target = format!("target/{HOST}/release/bytes_to_plan");
-    let target = std::env::current_dir().map_err(|e| e.to_string())?.join("fuzz").join(target);
-    image::run(Command::new(target).args(limits).args(places).current_dir("fuzz"))
+    let time = format!("-max_total_time={seconds}");
+    let limits = [&time, "-timeout=10", "-max_len=65536", "-verbosity=0", "-print_final_stats=1"];
+    let places = ["-artifact_prefix=artifacts/", &found, &format!("corpus/{target}")];
+    let program = format!("target/{HOST}/release/{target}");
+    let program = std::env::current_dir().map_err(|e| e.to_string())?.join("fuzz").join(program);
+    image::run(Command::new(program).args(limits).args(places).current_dir("fuzz"))
 }

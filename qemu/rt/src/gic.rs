@@ -5,9 +5,12 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::{Machine, cpu, event, machine, mmio, read_sysreg, write_sysreg};
 
 const GICD_CTLR: usize = 0x0000;
+const GICD_TYPER: usize = 0x0004;
 const GICD_IGROUPR: usize = 0x0080;
 const GICD_ISENABLER: usize = 0x0100;
 const GICD_ICENABLER: usize = 0x0180;
+const GICD_ICPENDR: usize = 0x0280;
+const GICD_ICACTIVER: usize = 0x0380;
 const GICD_IPRIORITYR: usize = 0x0400;
 const GICD_IROUTER: usize = 0x6000;
 /// ARE, both enables of Group 1 (the views with one and with two security states have different bits).
@@ -62,6 +65,36 @@ pub fn redistributor(offset: usize) -> usize {
 /// MPIDR_EL1 packed as in GICR_TYPER: Aff3 in bits 31:24.
 const fn affinity(mpidr: u64) -> u64 {
     mpidr & 0xff_ffff | (mpidr >> 32 & 0xff) << 24
+}
+
+/// Puts the distributor and this vCPU's part of the controller into the state that the runtime starts with, whatever
+/// was written to them before: nothing pending, active or enabled but SGIs.
+pub fn reset() {
+    let machine = machine::get();
+    cpu::mask_irqs();
+    let shared = machine.gicd.start;
+    let lines = (mmio::read32(shared + GICD_TYPER) & 0x1f) as usize;
+    clear(redistributor(GICR_SGI), 0);
+    (1..=lines).for_each(|word| clear(shared, word));
+    // End whatever is still running: its priority would keep all others out.
+    for _ in 0..32 {
+        let intid = read_sysreg!("icc_iar1_el1");
+        if intid >= u64::from(SPURIOUS) {
+            break;
+        }
+        write_sysreg!("icc_eoir1_el1", intid);
+    }
+    // Nothing is running any more, in neither group; group 0 stays off.
+    write_sysreg!("icc_ap0r0_el1", 0);
+    write_sysreg!("icc_ap1r0_el1", 0);
+    write_sysreg!("icc_igrpen0_el1", 0);
+    init(machine);
+}
+
+fn clear(base: usize, word: usize) {
+    for register in [GICD_ICENABLER, GICD_ICPENDR, GICD_ICACTIVER] {
+        mmio::write32(base + register + 4 * word, u32::MAX);
+    }
 }
 
 pub(crate) fn init(machine: &Machine) {

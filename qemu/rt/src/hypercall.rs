@@ -80,3 +80,15 @@ pub const fn halves(value: u64) -> (u32, u32) {
 pub fn console_write(bytes: &[u8]) {
     call(CONSOLE_IO, [0, bytes.len() as u64, bytes.as_ptr() as u64, 0, 0]);
 }
+
+/// HVC with another immediate: no hypercall, but an exception to [`crate::exception::catch`].
+pub fn hvc<const IMMEDIATE: u16>() {
+    // SAFETY: what an unknown call may do is change x0 to x17, as every call.
+    unsafe { asm!("hvc #{}", const IMMEDIATE, clobber_abi("C"), options(nostack)) };
+}
+
+/// SMC with another immediate than 0: an exception to [`crate::exception::catch`].
+pub fn smc<const IMMEDIATE: u16>() {
+    // SAFETY: as for `hvc`.
+    unsafe { asm!("smc #{}", const IMMEDIATE, clobber_abi("C"), options(nostack)) };
+}

@@ -31,6 +31,7 @@ pub mod hypercall;
 pub mod machine;
 pub mod mmio;
 pub mod mmu;
+pub mod probe;
 pub mod psci;
 pub mod smp;
 mod start;

@@ -47,7 +47,7 @@ pub struct Machine {
 static MACHINE: Once<Machine> = Once::new();
 
 /// The machine. Known before `main` runs.
-pub(crate) fn get() -> &'static Machine {
+pub fn get() -> &'static Machine {
     MACHINE.get().expect("the device tree is read first")
 }
 

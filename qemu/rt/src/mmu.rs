@@ -8,7 +8,7 @@
 use core::cell::UnsafeCell;
 
 use crate::machine::{self, Span};
-use crate::read_sysreg;
+use crate::{read_sysreg, write_sysreg};
 
 const GIB: usize = 1 << 30;
 const BLOCK: usize = 2 << 20;
@@ -139,4 +139,49 @@ fn window_behind(bank: Span) -> Span {
 #[must_use]
 pub fn window() -> Span {
     machine::get().ram().next().map(window_behind).unwrap_or_default()
+}
+
+/// What a tampered entry points at.
+#[derive(Clone, Copy, Debug)]
+pub enum Tampered {
+    /// Nothing.
+    Invalid,
+    /// A GiB at this address, as Normal memory.
+    Block(u64),
+    /// A table of the next level at this address.
+    Table(u64),
+}
+
+/// The highest GiB of the map, where there is nothing that anybody uses.
+pub const SPARE: u64 = (ENTRIES as u64 - 1) * GIB as u64;
+
+/// Changes what the spare GiB is mapped to, for those who test how a hypervisor bears bad tables.
+pub fn tamper(with: Tampered) {
+    let descriptor = match with {
+        Tampered::Invalid => 0,
+        Tampered::Block(address) => address | NORMAL,
+        Tampered::Table(address) => address | TABLE,
+    };
+    for value in [0, descriptor] {
+        // SAFETY: the last entry of the level-1 table, which maps nothing that Rust uses; invalid first, then new
+        // (Arm ARM DDI 0487, D8.13, break-before-make).
+        unsafe {
+            FIRST.0.get().cast::<u64>().add(ENTRIES - 1).write_volatile(value);
+            core::arch::asm!("dsb ishst", "tlbi vmalle1is", "dsb ish", "isb", options(nostack));
+        }
+    }
+}
+
+/// The first address that TTBR1 translates, once [`second_root`] has set it.
+pub const UPPER: u64 = 0xffff_ff80_0000_0000;
+
+/// Makes TTBR1_EL1 translate the upper half with a level-1 table at `root`, or nothing. Nobody uses that half.
+pub fn second_root(root: Option<u64>) {
+    const TCR_UPPER: u64 = 25 << 16 | 0b01 << 24 | 0b01 << 26 | 0b11 << 28 | 0b10 << 30;
+    const EPD1: u64 = 1 << 23;
+    let tcr = read_sysreg!("tcr_el1") & !(EPD1 | 0x3f << 16 | 0xff << 24);
+    write_sysreg!("ttbr1_el1", root.unwrap_or(0));
+    write_sysreg!("tcr_el1", tcr | TCR_UPPER | if root.is_none() { EPD1 } else { 0 });
+    // SAFETY: dropping translations is always sound.
+    unsafe { core::arch::asm!("tlbi vmalle1", "dsb nsh", "isb", options(nostack)) };
 }

@@ -9,21 +9,28 @@ const CPU_ON: u64 = 0xc400_0003;
 const AFFINITY_INFO: u64 = 0xc400_0004;
 const SYSTEM_OFF: u64 = 0x8400_0008;
 
-/// Makes a call of the SMC calling convention; answers x0 to x3.
-pub fn smccc(args: [u64; 4]) -> [u64; 4] {
-    let [mut x0, mut x1, mut x2, mut x3] = args;
-    // SAFETY: the convention lets the callee change x0 to x17 and nothing else.
-    unsafe {
-        asm!(
-            "hvc #0",
-            inout("x0") x0, inout("x1") x1, inout("x2") x2, inout("x3") x3,
-            out("x4") _, out("x5") _, out("x6") _, out("x7") _, out("x8") _, out("x9") _, out("x10") _,
-            out("x11") _, out("x12") _, out("x13") _, out("x14") _, out("x15") _, out("x16") _, out("x17") _,
-            options(nostack)
-        );
-    }
-    [x0, x1, x2, x3]
+macro_rules! conduit {
+    ($name:ident, $instruction:literal, $doc:literal) => {
+        #[doc = $doc]
+        pub fn $name(args: [u64; 4]) -> [u64; 4] {
+            let [mut x0, mut x1, mut x2, mut x3] = args;
+            // SAFETY: the convention lets the callee change x0 to x17 and nothing else.
+            unsafe {
+                asm!(
+                    $instruction,
+                    inout("x0") x0, inout("x1") x1, inout("x2") x2, inout("x3") x3,
+                    out("x4") _, out("x5") _, out("x6") _, out("x7") _, out("x8") _, out("x9") _, out("x10") _,
+                    out("x11") _, out("x12") _, out("x13") _, out("x14") _, out("x15") _, out("x16") _,
+                    out("x17") _, options(nostack)
+                );
+            }
+            [x0, x1, x2, x3]
+        }
+    };
 }
+
+conduit!(smccc, "hvc #0", "Makes a call of the SMC calling convention by HVC; answers x0 to x3.");
+conduit!(smccc_by_smc, "smc #0", "Makes a call of the SMC calling convention by SMC; answers x0 to x3.");
 
 /// A PSCI call; negative answers are PSCI's error numbers.
 fn psci(function: u64, args: [u64; 3]) -> i64 {

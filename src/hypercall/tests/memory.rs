@@ -175,8 +175,7 @@ fn reservations_are_what_they_are() {
     for (cmd, want) in [(2, 0x47fff), (18, 0), (19, 0)] {
         assert_eq!(guest.finish(MEMORY_OP, [cmd, NOWHERE, 0, 0, 0]), want, "{cmd}");
     }
-    for (cmd, want) in [(9, ENOSYS), (11, ENOSYS), (24, EPERM), (26, EOPNOTSUPP), (29, ENOSYS), (63, ENOSYS)]
-    {
+    for (cmd, want) in [(9, ENOSYS), (11, ENOSYS), (26, EOPNOTSUPP), (29, ENOSYS), (63, ENOSYS)] {
         assert_eq!(guest.finish(MEMORY_OP, [cmd, NOWHERE, 0, 0, 0]), err(want), "{cmd}");
     }
     for cmd in [2, 3, 4, 14, 15, 26, 27] {
@@ -185,6 +184,9 @@ fn reservations_are_what_they_are() {
             err(EINVAL),
             "{cmd} does not go on"
         );
+    }
+    for (domain, want) in [(SELF, EINVAL), (NOBODY, EINVAL), (PEER, EPERM), (ME, EPERM)] {
+        assert_eq!(tell(&guest, 24, &Raw::of(32).u16(24, domain)), err(want), "claim_pages for {domain}");
     }
     for (domain, want) in [(SELF, ESRCH), (NOBODY, ESRCH), (PEER, EPERM), (ME, EPERM)] {
         assert_eq!(

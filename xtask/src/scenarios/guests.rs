@@ -51,9 +51,54 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
         list.push(with_tree("timers", scenario(name, machine, &wanted)));
     }
     list.push(with_tree("flood", Scenario { limit: 240, ..scenario("guest-million-events", &TWO, &FLOOD) }));
+    let hello =
+        ["(bell) hello: port 20 rang", "channel finger port 0xa -> bell port 0x14: 1 sent", "powering off"];
+    list.push(with_tree("hello", scenario("guest-hello", &TWO, &hello)));
+    let abi = ["(domU1) abi: 710 answers checked, 0 wrong", "allocations after freeze: 0", "powering off"];
+    list.push(with_tree("abi", Scenario { limit: 90, ..scenario("guest-abi", &TWO, &abi) }));
+    list.push(with_tree("mixed-bindings", scenario("guest-mixed-bindings", &TWO, &MIXED)));
+    let smaller = ["-M", EL2, "-cpu", "cortex-a53", "-smp", "2", "-m", "1G"];
+    for (name, machine) in [("guest-intruder", &FOUR), ("guest-intruder-on-two", &smaller)] {
+        list.push(with_tree("intruder", Scenario { limit: 180, ..scenario(name, machine, &INTRUDER) }));
+    }
+    let switch = scenario("guest-console-switch", &TWO, &SWITCH);
+    list.push(with_tree("typists", Scenario { typed: &TYPED, ..switch }));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
     list
 }
+
+/// A domain that does what it must not, while two neighbours go on signalling.
+const INTRUDER: [&str; 4] = [
+    "attempts, all contained",
+    "channel domU2 port 0xa -> domU3 port 0xb: 20000 sent, 0 coalesced, 20000 delivered",
+    "allocations after freeze: 0",
+    "powering off",
+];
+
+/// Keys reach the domain with the focus only; Ctrl-A three times moves it on, once and then another key does not.
+const TYPED: [(&str, &str); 5] = [
+    ("(domU1) typist: ready", "one\r"),
+    ("(domU1) typist: read \"one\"", "\x01x\r"),
+    ("(domU1) typist: read \"\\u{1}x\"", "\x01\x01\x01"),
+    ("*** Serial input to domU2", "two\roff\r"),
+    ("domU2 has powered off", "\x01\x01\x01h\x01\x01\x01off\r"),
+];
+const SWITCH: [&str; 5] = [
+    "typist: read \"two\"",
+    "*** Serial input to Portunus",
+    "h  this list",
+    "domU1 has powered off",
+    "powering off",
+];
+
+/// One channel in each binding, and one inside a domain.
+const MIXED: [&str; 5] = [
+    "3 channels",
+    "channel domU1 port 0xc -> domU2 port 0xd: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU1 port 0xa -> domU2 port 0xb: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU2 port 0x20 -> domU2 port 0x21: 0 sent",
+    "powering off",
+];
 
 /// A million events, half of them each way.
 const FLOOD: [&str; 5] = [

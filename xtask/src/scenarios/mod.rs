@@ -9,7 +9,7 @@ use std::fs;
 use crate::image::IMAGE;
 use crate::linux::Hypervisor;
 use crate::qemu::{self, BASE, Expectation, Run};
-use crate::trees;
+use crate::{trees, watch};
 
 /// How the image is made from the one that is shipped.
 enum Variant {
@@ -30,6 +30,8 @@ struct Scenario {
     wanted: Vec<&'static str>,
     /// Lines that must not, besides those that no run may print.
     forbidden: Vec<&'static str>,
+    /// What is typed: when the first text has appeared, the second is sent, and so on.
+    typed: &'static [(&'static str, &'static str)],
     /// Seconds until the run has failed.
     limit: u64,
 }
@@ -46,6 +48,7 @@ fn scenario(name: &str, machine: &[&'static str], wanted: &[&'static str]) -> Sc
         fragment: None,
         wanted: wanted.to_vec(),
         forbidden: Vec::new(),
+        typed: &[],
         limit: 30,
     }
 }
@@ -64,6 +67,9 @@ pub fn test(filter: &str) -> Result<(), String> {
     let mut tally = Tally::default();
     for scenario in all().iter().filter(|scenario| scenario.name.contains(filter)) {
         let run = arguments(scenario).map(|arguments| {
+            if !scenario.typed.is_empty() {
+                return typed(scenario, &arguments);
+            }
             let forbidden: Vec<&str> = FORBIDDEN.iter().chain(&scenario.forbidden).copied().collect();
             let expectation =
                 Expectation { wanted: &scenario.wanted, forbidden: &forbidden, limit: scenario.limit };
@@ -75,6 +81,13 @@ pub fn test(filter: &str) -> Result<(), String> {
         tally.add_linux(filter, Hypervisor::Portunus);
     }
     tally.finish(filter)
+}
+
+/// Runs a scenario in which somebody types; its texts may come in any order.
+fn typed(scenario: &Scenario, arguments: &[String]) -> Run {
+    let all: Vec<String> = scenario.wanted.iter().map(ToString::to_string).collect();
+    let wanted = watch::Wanted { all: &all, none: &FORBIDDEN, typed: scenario.typed, limit: scenario.limit };
+    watch::watch(arguments, &wanted)
 }
 
 /// Runs the scenarios with Linux domains under Debian's Xen: what fails there too is not our fault.
