@@ -13,7 +13,7 @@ use portunus::mm::frames::Frames;
 use portunus::mm::heap::SealedHeap;
 use portunus::mm::spans;
 use portunus::mm::stage1::{Kind, pa_bits};
-use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Machine, Plan, Severity, Table, UartKind};
+use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Gic, Machine, Plan, Severity, Table, UartKind};
 
 use crate::arch::aarch64::gicv3::Redistributor;
 use crate::arch::aarch64::psci::Firmware;
@@ -157,16 +157,24 @@ fn boot(address: u64) -> Result<(), String> {
 }
 
 /// Guests find their timers at the interrupts that Xen's map promises, and each is linked to the physical interrupt of
-/// the same number.
+/// the same number. What EL2 takes for itself has numbers of its own.
 fn check_timer(machine: &Machine) -> Result<(), String> {
-    let (virt, phys) = (machine.timer.virt, machine.timer.phys);
-    if virt == TIMER_VIRTUAL && phys == TIMER_PHYSICAL {
-        return Ok(());
+    let (virt, phys, hyp) = (machine.timer.virt, machine.timer.phys, machine.timer.hyp);
+    if virt != TIMER_VIRTUAL || phys != TIMER_PHYSICAL {
+        return Err(format!(
+            "the timer node gives interrupts {virt} and {phys} to the virtual and physical timer; only \
+             {TIMER_VIRTUAL} and {TIMER_PHYSICAL}, those of every Arm core, can be given to guests"
+        ));
     }
-    Err(format!(
-        "the timer node gives interrupts {virt} and {phys} to the virtual and physical timer; only {TIMER_VIRTUAL} and \
-         {TIMER_PHYSICAL}, those of every Arm core, can be given to guests"
-    ))
+    let (Gic::V3 { maintenance, .. } | Gic::V2 { maintenance, .. }) = machine.gic;
+    let mine = [hyp, maintenance];
+    if hyp == maintenance || mine.iter().any(|intid| intid.is_sgi() || [virt, phys].contains(intid)) {
+        return Err(format!(
+            "interrupts {hyp} and {maintenance} of the hypervisor's timer and of the GIC's maintenance are not two more \
+             private peripheral interrupts beside {virt} and {phys}"
+        ));
+    }
+    Ok(())
 }
 
 /// The plan as a table, and what is wrong with the tree.
@@ -235,6 +243,15 @@ fn open_console(tree: &Tree<'_>) -> Result<(), String> {
         return Err(format!("{}: no driver yet for this UART, only for PL011", uart.path));
     }
     map::add(uart.regs, Kind::Device).map_err(|why| format!("{}: cannot be mapped: {why:?}", uart.path))?;
+    /// UARTFR, whose reading has no effect (DDI 0183, 3.3.3).
+    const FLAGS: u64 = 0x18;
+    // SAFETY: mapped as Device memory just now.
+    if unsafe { probe::read32(uart.regs.start().get() + FLAGS) }.is_none() {
+        return Err(format!(
+            "{}: nothing answers at {}: is this the tree of this machine?",
+            uart.path, uart.regs
+        ));
+    }
     // SAFETY: mapped as Device memory just now, and the tree says what it is; this CPU runs alone.
     unsafe { console::use_pl011(uart.regs) };
     Ok(())

@@ -132,6 +132,10 @@ pub fn stop_live() {
         }
     }
     LIVE.store(false, Ordering::Release);
+    // Nobody reads keys any more: the interrupt of the first one would never end.
+    if let Some(uart) = uart() {
+        uart.hush();
+    }
 }
 
 struct Logger;

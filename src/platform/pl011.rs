@@ -58,6 +58,11 @@ impl Pl011 {
         self.0.write32(ICR, INT_RECEIVE | INT_TRANSMIT);
         self.0.write32(IMSC, INT_RECEIVE);
     }
+
+    /// Interrupts no more.
+    pub fn hush(self) {
+        self.0.write32(IMSC, 0);
+    }
 }
 
 impl Uart for Pl011 {

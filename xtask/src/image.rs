@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::simd;
+use crate::{errata, simd};
 
 /// The one bare-metal target.
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
@@ -13,7 +13,8 @@ pub const IMAGE: &str = "target/portunus/Image";
 
 /// Builds the hypervisor and writes `target/portunus/Image`; answers a line that says what was built.
 pub fn build() -> Result<String, String> {
-    run(Command::new("cargo").args(["build", "--release", "--bin", "portunus", "--target", TARGET]))?;
+    let cargo = ["build", "--release", "--bin", "portunus", "--target", TARGET, "--config", errata::FLAGS];
+    run(Command::new("cargo").args(cargo))?;
     let image = read(ELF)?;
     let elf = fs::read(ELF).map_err(|e| format!("{ELF}: {e}"))?;
     // `.fp` is not looked at: it is boot/fp.S, which moves the guests' registers and nothing else.
@@ -23,6 +24,11 @@ pub fn build() -> Result<String, String> {
         return Err(format!(
             "{ELF}: {} instructions use FP or SIMD registers, which are the guests'; the first is at {first:#x}",
             offences.len()
+        ));
+    }
+    if let Some(first) = errata::offences(text).first() {
+        return Err(format!(
+            "{ELF}: a multiply-accumulate right behind a memory access, at {first:#x}: Cortex-A53 erratum 835769"
         ));
     }
     fs::create_dir_all("target/portunus").map_err(|e| e.to_string())?;

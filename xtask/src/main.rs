@@ -3,6 +3,7 @@
 mod bench;
 mod cpio;
 mod debian;
+mod errata;
 mod guests;
 mod image;
 mod layers;

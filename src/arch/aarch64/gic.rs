@@ -8,7 +8,7 @@ use portunus::plan::Gic;
 use spin::Once;
 
 use super::gicv3::{self, Distributor, Redistributor};
-use super::map;
+use super::{map, probe};
 
 /// The distributor, once it is prepared.
 static DISTRIBUTOR: Once<Distributor> = Once::new();
@@ -27,6 +27,12 @@ pub fn init(controller: &Gic, boot: Affinity) -> Result<Redistributor, String> {
     for frame in controller.frames() {
         map::add(frame, Kind::Device)
             .map_err(|why| alloc::format!("GIC frame {frame} cannot be mapped: {why:?}"))?;
+        // SAFETY: mapped just now; GICD_CTLR and GICR_CTLR are read without an effect.
+        if unsafe { probe::read32(frame.start().get()) }.is_none() {
+            return Err(alloc::format!(
+                "no interrupt controller answers at {frame}: is this the tree of this machine?"
+            ));
+        }
     }
     // SAFETY: the tree says that the distributor is here; mapped as Device memory just now.
     let distributor = unsafe { Distributor::new(*dist) };

@@ -84,6 +84,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         ),
         ("cpu-without-method", vec!["CPU 2 (0x7) stays off", "2 of 3 CPUs ready"]),
         ("no-uart", vec!["the tree names no UART that can be driven: set /chosen/stdout-path", "stops here"]),
+        ("uart-elsewhere", vec!["/pl011@9000000: nothing answers at 0xb000000-0xb001000", "stops here"]),
+        ("gic-elsewhere", vec!["no interrupt controller answers at 0xb000000-0xb010000", "stops here"]),
         ("all-reserved", vec!["no RAM is left for the stacks of the CPUs: every byte is reserved"]),
         ("power-off", vec!["2 of 2 CPUs ready", "powering off"]),
         ("holes", vec!["4 reserved ranges", "2 of 2 CPUs ready", "0x60000800-0x60000810 (16 bytes)"]),
