@@ -14,6 +14,7 @@ use portunus::mm::heap::SealedHeap;
 use portunus::mm::spans;
 use portunus::mm::stage1::{Kind, pa_bits};
 use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Gic, Machine, Plan, Severity, Table, UartKind};
+use portunus::vdev::idregs::features;
 
 use crate::arch::aarch64::gicv3::Redistributor;
 use crate::arch::aarch64::psci::Firmware;
@@ -268,6 +269,8 @@ fn banner(machine: &Machine) {
         pa_bits(ID_AA64MMFR0_EL1::read()),
         CNTFRQ_EL0::read(),
     );
+    let ids = ids::gather();
+    log::info!("features found: {}", features(&ids).collect::<Vec<_>>().join(", "));
     for bank in &machine.ram {
         log::info!("RAM {bank}, {} MiB", bank.size() / MIB);
     }
