@@ -10,6 +10,8 @@ mod lists;
 pub use cpu::{SgiTarget, acknowledge, deactivate, drop_priority, init_cpu, send_sgi, send_sgi_to_others};
 pub use lists::{Interface, VirtualCpu, guest_threshold, list_registers};
 
+use core::arch::asm;
+
 use portunus::addr::{Affinity, IntId, PaSpan};
 
 use super::mmio::Mmio;
@@ -142,6 +144,14 @@ impl Redistributor {
     pub fn set_active(self, intid: IntId, active: bool) {
         let register = if active { GICD_ISACTIVER } else { GICD_ICACTIVER };
         self.0.write32(SGI_FRAME + register, 1 << (intid.get() % 32));
+        if active {
+            // The guest may end the interrupt as soon as it is entered, by way of the CPU interface, which is not ordered
+            // with this write. Overtaken by that end, the write would leave the interrupt active with nobody to end it.
+            // Reading back says that it has arrived: accesses to one device stay in order (Arm ARM B2.3.3).
+            let _ = self.0.read32(SGI_FRAME + register);
+            // SAFETY: a barrier: the read is complete before the guest is entered.
+            unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+        }
     }
 
     /// Wakes the redistributor; all SGIs and PPIs disabled, inactive, Group 1. Answers whether it woke.
