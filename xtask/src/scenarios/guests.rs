@@ -61,6 +61,9 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     for (name, machine) in [("guest-intruder", &FOUR), ("guest-intruder-on-two", &smaller)] {
         list.push(with_tree("intruder", Scenario { limit: 180, ..scenario(name, machine, &INTRUDER) }));
     }
+    for (name, machine) in [("guest-mob", &FOUR), ("guest-mob-on-two", &TWO), ("guest-mob-on-one", &ONE)] {
+        list.push(with_tree("mob", Scenario { limit: 180, ..scenario(name, machine, &MOB) }));
+    }
     let switch = scenario("guest-console-switch", &TWO, &SWITCH);
     list.push(with_tree("typists", Scenario { typed: &TYPED, ..switch }));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
@@ -100,6 +103,14 @@ const NEIGHBOURS: [&str; 5] = [
 /// A domain that does what it must not, while two neighbours go on signalling.
 const INTRUDER: [&str; 4] = [
     "attempts, all contained",
+    "channel domU2 port 0xa -> domU3 port 0xb: 20000 sent, 0 coalesced, 20000 delivered",
+    "allocations after freeze: 0",
+    "powering off",
+];
+
+/// A domain whose vCPUs do to each other whatever comes to their minds, while two neighbours go on signalling.
+const MOB: [&str; 4] = [
+    "deeds, enough",
     "channel domU2 port 0xa -> domU3 port 0xb: 20000 sent, 0 coalesced, 20000 delivered",
     "allocations after freeze: 0",
     "powering off",
