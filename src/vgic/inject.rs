@@ -92,7 +92,7 @@ impl Vgic {
         let Some(slot) = local.slots.first_mut() else { return Upcall::Latched };
         if local.used & 1 == 0 {
             let priority = bank.priority(UPCALL.get());
-            *slot = Lr { vintid: UPCALL, priority, group1: true, ..Lr::EMPTY };
+            *slot = Lr { vintid: UPCALL, priority, ..Lr::EMPTY };
         } else {
             // What the guest did to the last one is published on the way.
             let (pending, active) = hw.state(0);
