@@ -133,6 +133,7 @@ fn fill(site: &Site<'_>, planned: &DomainPlan, layout: &Layout, extents: &[Exten
         vcpus: planned.vcpus.len() as u16,
         cpu: first_home.map_or("arm,armv8", |cpu| &cpu.compatible),
         timer_frequency: machine.timer.frequency,
+        gic: machine.gic.version(),
         vpl011: planned.vpl011,
         hypervisor: planned.enhanced.then_some((version::MAJOR as u16, version::MINOR as u16)),
     };
