@@ -13,10 +13,9 @@ use portunus::mm::frames::Frames;
 use portunus::mm::heap::SealedHeap;
 use portunus::mm::spans;
 use portunus::mm::stage1::{Kind, pa_bits};
-use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Gic, Machine, Plan, Severity, Table, UartKind};
+use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Machine, Plan, Severity, Table, UartKind};
 use portunus::vdev::idregs::features;
 
-use crate::arch::aarch64::gicv3::Redistributor;
 use crate::arch::aarch64::psci::Firmware;
 use crate::arch::aarch64::secondary::Absent;
 use crate::arch::aarch64::sysreg::{CNTFRQ_EL0, ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1};
@@ -114,8 +113,8 @@ fn boot(address: u64) -> Result<(), String> {
     let stacks = stacks(&mut Frames::new(&free), &machine)?;
     let mut frames = Frames::new(&map_ram(&free, &stacks));
     let boot_affinity = Affinity::from_mpidr(MPIDR_EL1::read());
-    let boot_redistributor = gic::init(&machine.gic, boot_affinity)?;
-    let pcpus = start_cpus(&machine, boot_affinity, boot_redistributor, &stacks)?;
+    let boot_gic = gic::init(&machine.gic, boot_affinity)?;
+    let pcpus = start_cpus(&machine, boot_affinity, boot_gic, &stacks)?;
     let online: Vec<CpuId> = pcpus.iter().map(|pcpu| pcpu.cpu).collect();
     log::info!(
         "{} of {} CPUs ready, {} MiB of RAM free",
@@ -147,7 +146,7 @@ fn boot(address: u64) -> Result<(), String> {
         return Ok(());
     }
     if let Some(uart) = world.uart_irq {
-        gic::enable_spi(uart, boot_affinity);
+        gic::enable_spi(uart);
     }
     let noun = if domains == 1 { "domain" } else { "domains" };
     log::info!("{domains} {noun} unpaused, the counter at {}", timer::now());
@@ -167,7 +166,7 @@ fn check_timer(machine: &Machine) -> Result<(), String> {
              {TIMER_VIRTUAL} and {TIMER_PHYSICAL}, those of every Arm core, can be given to guests"
         ));
     }
-    let (Gic::V3 { maintenance, .. } | Gic::V2 { maintenance, .. }) = machine.gic;
+    let maintenance = machine.gic.maintenance();
     let mine = [hyp, maintenance];
     if hyp == maintenance || mine.iter().any(|intid| intid.is_sgi() || [virt, phys].contains(intid)) {
         return Err(format!(
@@ -322,7 +321,7 @@ fn grow_heap(frames: &mut Frames, pages: usize) -> Option<()> {
 fn start_cpus(
     machine: &Machine,
     boot: Affinity,
-    boot_redistributor: Redistributor,
+    boot_gic: gic::Private,
     stacks: &[PaSpan],
 ) -> Result<Vec<&'static Pcpu>, String> {
     let firmware = machine.psci.map(Firmware::new);
@@ -330,13 +329,14 @@ fn start_cpus(
     for (cpu, stack) in machine.cpus.iter().zip(stacks) {
         if cpu.affinity == boot {
             let stack = map::boot_stack().ok_or("the boot stack has no size")?;
-            let pcpu: &Pcpu = Box::leak(Box::new(Pcpu::new(cpu.id, cpu.affinity, boot_redistributor, stack)));
+            let pcpu: &Pcpu = Box::leak(Box::new(Pcpu::new(cpu.id, cpu.affinity, boot_gic, stack)));
             percpu::adopt(pcpu);
+            pcpu.sgi.learn();
             pcpu.ids.call_once(ids::gather);
             running.push(pcpu);
             continue;
         }
-        let Some(redistributor) = gic::redistributor(&machine.gic, cpu.affinity) else {
+        let Some(private) = gic::private(&machine.gic, cpu.affinity) else {
             log::warn!(
                 "CPU {} ({}) stays off: the interrupt controller has no redistributor for it",
                 cpu.id,
@@ -344,7 +344,7 @@ fn start_cpus(
             );
             continue;
         };
-        let pcpu: &Pcpu = Box::leak(Box::new(Pcpu::new(cpu.id, cpu.affinity, redistributor, *stack)));
+        let pcpu: &Pcpu = Box::leak(Box::new(Pcpu::new(cpu.id, cpu.affinity, private, *stack)));
         // SAFETY: the stack was allocated for this CPU and is mapped but for its guard; the block is leaked.
         let start = || unsafe { secondary::bring_up(cpu, firmware, stack.end().get(), pcpu) };
         match map_mailbox(machine, cpu).and_then(|()| start()) {

@@ -23,7 +23,7 @@ use portunus::sched::{MAX_VCPUS, Scheduler};
 use portunus::vdev::idregs::{IdValues, Limits, guest_view, table};
 use portunus::vgic::{VcpuSet, Version};
 
-use crate::arch::aarch64::gicv3::Interface;
+use crate::arch::aarch64::gic::Interface;
 use crate::arch::aarch64::vcpu::Registers;
 use crate::arch::aarch64::{cache, timer};
 use crate::run::{Domain, Home, Local, Pcpu, Vcpu, World};
@@ -188,7 +188,7 @@ fn hand_out(world: World, benches: Vec<Bench>) -> &'static World {
     let world: &'static World = Box::leak(Box::new(world));
     for bench in benches {
         let Bench { pcpu, scheduler, vcpus } = bench;
-        let interface = Interface::new(pcpu.redistributor);
+        let interface = Interface::new(pcpu.gic);
         let local = Local::new(world, scheduler, vcpus, interface);
         // SAFETY: the boot CPU; the other CPUs wait for their release.
         unsafe { pcpu.give(local) };

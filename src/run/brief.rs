@@ -12,7 +12,7 @@ use super::pcpu::DOORBELL;
 use super::{guest_irq, guest_left, guest_sync, guest_unanswered};
 use crate::arch::aarch64::start::TrapFrame;
 use crate::arch::aarch64::sysreg::ESR_EL2;
-use crate::arch::aarch64::{gicv3, percpu};
+use crate::arch::aarch64::{gic, percpu};
 
 /// The handler to continue with, or none: the guest goes on.
 type Rest = Option<extern "C" fn(&mut TrapFrame)>;
@@ -49,16 +49,15 @@ fn hypercall(frame: &mut TrapFrame) -> Rest {
 /// A physical interrupt while a guest ran. Called by boot/vectors.S.
 #[unsafe(no_mangle)]
 extern "C" fn guest_irq_briefly(_: &mut TrapFrame) -> Rest {
-    let intid = gicv3::acknowledge()?;
+    let taken = gic::acknowledge()?;
     let pcpu = percpu::this();
     // SAFETY: as above.
     let local = unsafe { pcpu.local() }?;
-    if intid != DOORBELL {
-        local.acknowledged = Some(intid);
+    if taken.intid() != DOORBELL {
+        local.acknowledged = Some(taken);
         return Some(guest_irq);
     }
-    gicv3::drop_priority(intid);
-    gicv3::deactivate(intid);
+    gic::end(taken);
     let slot = local.loaded?;
     if !pcpu.doorbell.take_upcall_alone(slot) {
         return Some(guest_left);
