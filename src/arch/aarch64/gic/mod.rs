@@ -143,6 +143,20 @@ pub fn enable_spi(intid: IntId) {
 pub struct Taken(u32);
 
 impl Taken {
+    /// Of a GICv3, which has no senders.
+    #[inline(always)]
+    #[must_use]
+    pub const fn v3(intid: IntId) -> Self {
+        Self(intid.get())
+    }
+
+    /// Of a GICv2: the value of GICC_IAR.
+    #[inline(always)]
+    #[must_use]
+    pub const fn v2(iar: u32) -> Self {
+        Self(iar)
+    }
+
     /// Its number. (None above 1019 is ever enabled.)
     #[inline(always)]
     #[must_use]
@@ -156,8 +170,8 @@ impl Taken {
 #[must_use]
 pub fn acknowledge() -> Option<Taken> {
     match gicv2::frames() {
-        None => gicv3::acknowledge().map(|intid| Taken(intid.get())),
-        Some(frames) => frames.acknowledge().map(Taken),
+        None => gicv3::acknowledge().map(Taken::v3),
+        Some(frames) => frames.acknowledge().map(Taken::v2),
     }
 }
 

@@ -4,7 +4,7 @@ use core::arch::asm;
 
 use portunus::addr::IntId;
 
-use super::{Frames, GICD_SGIR};
+use super::{Frames, GICD_CPENDSGIR, GICD_SGIR};
 
 const GICC_CTLR: u64 = 0x000;
 const GICC_PMR: u64 = 0x004;
@@ -58,6 +58,13 @@ impl Frames {
     #[inline(always)]
     pub fn deactivate(&self, taken: u32) {
         self.cpu.write32(GICC_DIR, taken);
+    }
+
+    /// SGI 0, from whomever, is no longer pending at the executing CPU. It is certain only after a read of any register
+    /// of the controller.
+    #[inline(always)]
+    pub fn withdraw_sgi_0(&self) {
+        self.dist.write32(GICD_CPENDSGIR, 0xff);
     }
 
     /// Sends SGI `sgi` to `targets`, in the form of GICD_SGIR: the list in bits 23-16, the filter above. What was

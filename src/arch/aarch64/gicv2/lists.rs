@@ -1,6 +1,8 @@
 //! The virtual interface control (IHI 0048, 5.3): list registers, and what a vCPU that is not loaded keeps of it. The
 //! frame shows each CPU its own.
 
+use core::arch::asm;
+
 use portunus::addr::IntId;
 use portunus::vgic::{ListRegisters, Lr, Maintenance, PhysicalGic};
 
@@ -106,6 +108,53 @@ impl PhysicalGic for Interface {
 
     fn set_active(&mut self, intid: IntId, active: bool) {
         self.frames.set_active(intid, active);
+    }
+}
+
+/// List registers of which the first was read ahead, because what follows may rely on what was written before.
+pub struct Ahead<'a> {
+    lists: &'a mut Interface,
+    first: Lr,
+}
+
+impl<'a> Ahead<'a> {
+    /// Reads the first list register. Accesses to one device are made in program order, and the read has its answer:
+    /// whatever was written to the controller before has arrived there, and later accesses to memory come after (Arm
+    /// ARM B2.3.10, Device-nR; DSB).
+    #[inline]
+    #[must_use]
+    pub fn new(lists: &'a mut Interface) -> Self {
+        let first = lists.read(0);
+        // SAFETY: a barrier.
+        unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+        Self { lists, first }
+    }
+}
+
+impl ListRegisters for Ahead<'_> {
+    fn count(&self) -> usize {
+        self.lists.count()
+    }
+
+    #[inline]
+    fn read(&mut self, index: usize) -> Lr {
+        if index == 0 { self.first } else { self.lists.read(index) }
+    }
+
+    #[inline]
+    fn write(&mut self, index: usize, lr: Lr) {
+        if index == 0 {
+            self.first = lr;
+        }
+        self.lists.write(index, lr);
+    }
+
+    fn request(&mut self, wanted: Maintenance) {
+        self.lists.request(wanted);
+    }
+
+    fn take_eoi_count(&mut self) -> u32 {
+        self.lists.take_eoi_count()
     }
 }
 

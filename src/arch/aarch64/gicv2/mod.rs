@@ -15,7 +15,7 @@
 mod cpu;
 mod lists;
 
-pub use lists::{Interface, VirtualCpu};
+pub use lists::{Ahead, Interface, VirtualCpu};
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -37,6 +37,7 @@ const GICD_IPRIORITYR: u64 = 0x400;
 const GICD_ITARGETSR: u64 = 0x800;
 const GICD_ICFGR: u64 = 0xc00;
 const GICD_SGIR: u64 = 0xf00;
+const GICD_CPENDSGIR: u64 = 0xf10;
 /// CPU interface identification (IHI 0048, 4.4.15).
 const GICC_IIDR: u64 = 0x0fc;
 /// Distance between copies of a page where a GIC-400's pages are repeated, and the size of what is repeated.
