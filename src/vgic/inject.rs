@@ -76,7 +76,7 @@ impl Vgic {
 
     /// An event was sent to the loaded vCPU and its `evtchn_upcall_pending` set: makes the upcall pending, the
     /// short way. An upcall that the guest is just handling becomes pending again behind it.
-    #[inline]
+    #[inline(always)]
     pub fn upcall<H: ListRegisters>(&self, local: &mut LrBank, hw: &mut H) -> Upcall {
         let Some(private) = self.private(local.vcpu) else { return Upcall::Latched };
         let bank = &private.bank;

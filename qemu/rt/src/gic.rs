@@ -99,7 +99,7 @@ fn clear(base: usize, word: usize) {
 }
 
 pub(crate) fn init(machine: &Machine) {
-    if machine.has_gicv2() {
+    if machine.gicc.size != 0 {
         return gicv2::init(machine);
     }
     mmio::write32(machine.gicd.start + GICD_CTLR, CTLR_ON);
@@ -108,7 +108,7 @@ pub(crate) fn init(machine: &Machine) {
 
 /// The redistributor and the CPU interface of this vCPU. SGIs, the upcall and the virtual timer come in from here on.
 pub(crate) fn init_cpu(machine: &Machine) {
-    if machine.has_gicv2() {
+    if gicv2::is_used() {
         return gicv2::init_cpu(machine);
     }
     let frame = redistributor(0);
@@ -131,7 +131,7 @@ pub(crate) fn init_cpu(machine: &Machine) {
 
 /// Lets an interrupt in: a private one on this vCPU, a shared one to this vCPU.
 pub fn enable(intid: u32) {
-    if machine::get().has_gicv2() {
+    if gicv2::is_used() {
         return gicv2::enable(intid);
     }
     let n = intid as usize;
@@ -150,7 +150,7 @@ pub fn enable(intid: u32) {
 
 /// Keeps an interrupt out.
 pub fn disable(intid: u32) {
-    if machine::get().has_gicv2() {
+    if gicv2::is_used() {
         return gicv2::disable(intid);
     }
     let (word, bit) = (intid as usize / 32 * 4, 1 << (intid % 32));
@@ -163,7 +163,7 @@ pub fn disable(intid: u32) {
 
 /// Sends SGI `intid` to the vCPU with this number.
 pub fn send_sgi(intid: u32, vcpu: usize) {
-    if machine::get().has_gicv2() {
+    if gicv2::is_used() {
         return gicv2::send_sgi(intid, vcpu);
     }
     let affinity = machine::get().cpus().get(vcpu).copied().unwrap_or(0);
@@ -181,7 +181,7 @@ pub fn send_sgi(intid: u32, vcpu: usize) {
 
 /// Takes interrupts until none is pending.
 pub(crate) fn interrupt() {
-    if machine::get().has_gicv2() {
+    if gicv2::is_used() {
         return gicv2::interrupt();
     }
     loop {

@@ -119,10 +119,6 @@ fn spans(node: &FdtNode<'_, 'static>) -> impl Iterator<Item = Span> + use<> {
 }
 
 impl Machine {
-    pub(crate) fn has_gicv2(&self) -> bool {
-        self.gicc.size != 0
-    }
-
     /// RAM, bank by bank.
     pub fn ram(&self) -> impl Iterator<Item = Span> + '_ {
         self.banks.iter().copied().filter(|bank| bank.size != 0)
