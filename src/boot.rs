@@ -13,7 +13,7 @@ use portunus::mm::frames::Frames;
 use portunus::mm::heap::SealedHeap;
 use portunus::mm::spans;
 use portunus::mm::stage1::{Kind, pa_bits};
-use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Machine, Plan, Severity, Table, UartKind};
+use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Machine, Plan, Severity, Table};
 use portunus::vdev::idregs::features;
 
 use crate::arch::aarch64::psci::Firmware;
@@ -68,9 +68,9 @@ extern "C" fn wrong_exception_level(address: u64, level: u64) {
     // SAFETY: the boot protocol promises a tree here, and it is checked before it is believed.
     let Ok(blob) = (unsafe { blob_at(address) }) else { return };
     let Ok(tree) = Tree::parse(blob) else { return };
-    if let Some(uart) = plan::early_console(&tree).filter(|uart| uart.kind == UartKind::Pl011) {
-        // SAFETY: the tree says that a PL011 is there; the MMU is off, so the access is a device access.
-        unsafe { console::use_pl011(uart.regs) };
+    if let Some(uart) = plan::early_console(&tree) {
+        // SAFETY: the tree says that this UART is there; the MMU is off, so the access is a device access.
+        unsafe { console::open(uart.kind, uart.regs) };
         let _ = writeln!(
             console::emergency(),
             "(portunus) error: entered at EL{level}, but a hypervisor needs EL2: on QEMU virt add \
@@ -239,21 +239,17 @@ fn open_console(tree: &Tree<'_>) -> Result<(), String> {
                     /chosen/xen,xen-bootargs, to the path or alias of one"
             .into());
     };
-    if uart.kind != UartKind::Pl011 {
-        return Err(format!("{}: no driver yet for this UART, only for PL011", uart.path));
-    }
     map::add(uart.regs, Kind::Device).map_err(|why| format!("{}: cannot be mapped: {why:?}", uart.path))?;
-    /// UARTFR, whose reading has no effect (DDI 0183, 3.3.3).
-    const FLAGS: u64 = 0x18;
-    // SAFETY: mapped as Device memory just now.
-    if unsafe { probe::read32(uart.regs.start().get() + FLAGS) }.is_none() {
+    let status = uart.regs.start().get() + console::status_register(uart.kind);
+    // SAFETY: mapped as Device memory just now; reading it has no effect that matters.
+    if unsafe { probe::read32(status) }.is_none() {
         return Err(format!(
             "{}: nothing answers at {}: is this the tree of this machine?",
             uart.path, uart.regs
         ));
     }
     // SAFETY: mapped as Device memory just now, and the tree says what it is; this CPU runs alone.
-    unsafe { console::use_pl011(uart.regs) };
+    unsafe { console::open(uart.kind, uart.regs) };
     Ok(())
 }
 
