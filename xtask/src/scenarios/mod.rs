@@ -1,5 +1,6 @@
 //! What must be seen under QEMU: each scenario is a machine, an image, and the lines that a user would look for.
 
+mod boards;
 mod boot;
 mod gicv2;
 mod guests;
@@ -63,6 +64,7 @@ fn all() -> Vec<Scenario> {
     let mut list = boot::scenarios();
     list.extend(guests::guest_scenarios());
     list.extend(gicv2::scenarios());
+    list.extend(boards::scenarios());
     list
 }
 
