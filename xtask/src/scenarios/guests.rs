@@ -74,14 +74,14 @@ const INTRUDER: [&str; 4] = [
 ];
 
 /// Keys reach the domain with the focus only; Ctrl-A three times moves it on, once and then another key does not.
-const TYPED: [(&str, &str); 5] = [
+pub(super) const TYPED: [(&str, &str); 5] = [
     ("(domU1) typist: ready", "one\r"),
     ("(domU1) typist: read \"one\"", "\x01x\r"),
     ("(domU1) typist: read \"\\u{1}x\"", "\x01\x01\x01"),
     ("*** Serial input to domU2", "two\roff\r"),
     ("domU2 has powered off", "\x01\x01\x01h\x01\x01\x01off\r"),
 ];
-const SWITCH: [&str; 5] = [
+pub(super) const SWITCH: [&str; 5] = [
     "typist: read \"two\"",
     "*** Serial input to Portunus",
     "h  this list",
