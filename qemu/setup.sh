@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what building and testing need and is not there yet: the pinned Rust target, QEMU 9 or newer, dtc, a
-# C++ compiler for the fuzzer.
+# Installs what building and testing need and is not there yet: the pinned Rust target, Miri of the newest nightly
+# Rust, QEMU 9 or newer, dtc, a C++ compiler for the fuzzer.
 # Quick when everything is there. Needs a package manager (apt) and rustup; says so when one is missing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -19,6 +19,15 @@ if ! echo "$targets" | grep -q '^aarch64-unknown-none-softfloat$' ||
    ! rustup component list --toolchain "$channel" --installed 2>/dev/null | grep -q '^clippy'; then
     say "installing Rust $channel with its targets"
     rustup toolchain install --no-self-update >&2
+fi
+
+# Miri exists for nightly only. rustup takes the newest nightly that has it.
+if ! rustup component list --toolchain nightly --installed 2>/dev/null | grep -q '^miri' ||
+   ! rustup component list --toolchain nightly --installed 2>/dev/null | grep -q '^rust-src'; then
+    say "installing Miri with nightly Rust"
+    # Without it the rest can still be built and tested: the step that needs it fails and says so.
+    rustup toolchain install nightly --profile minimal -c miri,rust-src --no-self-update >&2 ||
+        say "nightly Rust with Miri cannot be installed: the step Miri will fail"
 fi
 
 qemu_major() { qemu-system-aarch64 --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9]*\).*/\1/p'; }

@@ -79,7 +79,7 @@ pub use vcpu::Poll;
 #[cfg(not(loom))]
 const WORDS: usize = 64;
 /// Ports of a domain, port 0 included.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, miri)))]
 const PORT_COUNT: usize = crate::addr::PORTS as usize;
 
 /// Under loom every word is tracked, so its domains are small. The algorithms do not change.
@@ -88,6 +88,9 @@ const WORDS: usize = 1;
 /// See [`WORDS`].
 #[cfg(loom)]
 const PORT_COUNT: usize = 4;
+/// Miri takes seconds to fill the tables of two domains of full size.
+#[cfg(miri)]
+const PORT_COUNT: usize = 128;
 
 /// One past the highest domain number: domain ids are VMIDs of 8 bits.
 const DOMAINS: usize = 256;

@@ -35,7 +35,7 @@ fn memory() -> impl Strategy<Value = Vec<u64>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 512 }, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
     fn no_call_panics_or_goes_on_for_ever(words in memory(), calls in proptest::collection::vec(call(), 1..24)) {
