@@ -107,6 +107,11 @@ fn boot(address: u64) -> Result<(), String> {
     };
     machine.reserved = spans::merged(machine.reserved.iter().copied().chain([image, tree_span]).collect());
     banner(&machine);
+    if CNTFRQ_EL0::read() == 0 {
+        return Err(
+            "the counter's frequency, CNTFRQ_EL0, is 0: only firmware can set it, and guests read it".into(),
+        );
+    }
 
     let taken = spans::merged(machine.reserved.iter().chain(&machine.modules).copied().collect());
     let free = spans::without(&machine.ram, &taken);

@@ -13,6 +13,7 @@ use portunus::vgic::{Refused, Register, Version, v3};
 
 use super::Here;
 use super::interrupt::pump;
+use super::pcpu::Vcpu;
 use super::world::Domain;
 use crate::arch::aarch64::sysreg::{ELR_EL2, FAR_EL2, HPFAR_EL2};
 use crate::arch::aarch64::{guest, translate};
@@ -43,7 +44,11 @@ impl Here<'_> {
                 Some(Access::Again) => pump(self.pcpu),
                 Some(Access::Refused) => self.abort(far, ipa, &"not an access that the device there takes"),
                 None if self.was_passing(esr, ipa) => {}
-                None => self.abort(far, ipa, &Nothing { ipa, write: access.write }),
+                None => {
+                    let ours = |vcpu: &mut Vcpu| vcpu.domain.memory.banks().any(|bank| bank.contains(ipa));
+                    let unmapped = self.local.current().is_some_and(ours);
+                    self.abort(far, ipa, &Nothing { ipa, write: access.write, unmapped });
+                }
             },
             (Err(_), Some(ipa)) if self.was_passing(esr, ipa) => {}
             (Err(Undecodable::CacheMaintenance), _) => guest::step_over(esr),
@@ -140,11 +145,16 @@ impl Here<'_> {
 struct Nothing {
     ipa: Ipa,
     write: bool,
+    /// It was the domain's RAM, and the domain took it out of its address space.
+    unmapped: bool,
 }
 
 impl fmt::Display for Nothing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.write { "a store" } else { "a load" };
+        if self.unmapped {
+            return write!(f, "{what} where it has removed its RAM");
+        }
         let where_ = if self.ipa.get() < map::RAM_BANKS[0].0.get() { "below" } else { "outside" };
         write!(f, "{what} {where_} its RAM, where it has no device")
     }

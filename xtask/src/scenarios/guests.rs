@@ -59,15 +59,56 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     for (name, machine) in [("guest-intruder", &FOUR), ("guest-intruder-on-two", &smaller)] {
         list.push(with_tree("intruder", Scenario { limit: 180, ..scenario(name, machine, &INTRUDER) }));
     }
+    for (name, machine) in [("guest-mob", &FOUR), ("guest-mob-on-two", &TWO), ("guest-mob-on-one", &ONE)] {
+        list.push(with_tree("mob", Scenario { limit: 180, ..scenario(name, machine, &MOB) }));
+    }
     let switch = scenario("guest-console-switch", &TWO, &SWITCH);
     list.push(with_tree("typists", Scenario { typed: &TYPED, ..switch }));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
+    list.push(with_tree("broken-neighbours", scenario("guest-broken-neighbours", &TWO, &NEIGHBOURS)));
+    for (name, machine) in [("guest-four-pairs", &TWO), ("guest-four-pairs-on-one", &ONE)] {
+        list.push(with_tree("four-pairs", Scenario { limit: 60, ..scenario(name, machine, &FOUR_PAIRS) }));
+    }
+    for scenario in &mut list {
+        scenario.forbidden.extend(GUEST_FAILURES);
+    }
     list
 }
+
+/// What a guest of ours says when it does not go as it should.
+const GUEST_FAILURES: [&str; 4] = ["panic on vCPU", "exception on vCPU", "not contained", "send failed"];
+
+/// Eight domains with a vCPU each, on one or two CPUs.
+const FOUR_PAIRS: [&str; 7] = [
+    "8 domains unpaused",
+    "channel domU1 port 0xa -> domU2 port 0xb: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU3 port 0xa -> domU4 port 0xb: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU5 port 0xa -> domU6 port 0xb: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU7 port 0xa -> domU8 port 0xb: 500 sent, 0 coalesced, 500 delivered",
+    "allocations after freeze: 0",
+    "powering off",
+];
+
+/// Two domains that cannot be built around two that can.
+const NEIGHBOURS: [&str; 5] = [
+    "error[P0401]: domain without a kernel",
+    "2 domains unpaused",
+    "(domU2) pingpong: port 10: 1000 rounds, 1000 sent, 1000 received",
+    "channel domU2 port 0xa -> domU3 port 0xb: 1000 sent, 0 coalesced, 1000 delivered",
+    "powering off",
+];
 
 /// A domain that does what it must not, while two neighbours go on signalling.
 const INTRUDER: [&str; 4] = [
     "attempts, all contained",
+    "channel domU2 port 0xa -> domU3 port 0xb: 20000 sent, 0 coalesced, 20000 delivered",
+    "allocations after freeze: 0",
+    "powering off",
+];
+
+/// A domain whose vCPUs do to each other whatever comes to their minds, while two neighbours go on signalling.
+const MOB: [&str; 4] = [
+    "deeds, enough",
     "channel domU2 port 0xa -> domU3 port 0xb: 20000 sent, 0 coalesced, 20000 delivered",
     "allocations after freeze: 0",
     "powering off",

@@ -10,6 +10,8 @@ mod lists;
 pub use cpu::{acknowledge, deactivate, drop_priority, init_cpu, send_sgi, send_sgi_to_others, sgi_target};
 pub use lists::{Interface, VirtualCpu, guest_threshold, list_registers};
 
+use core::arch::asm;
+
 use portunus::addr::{Affinity, IntId, PaSpan};
 
 use super::mmio::Mmio;
@@ -20,6 +22,7 @@ const GICD_TYPER: u64 = 0x0004;
 const GICD_IGROUPR: u64 = 0x0080;
 const GICD_ISENABLER: u64 = 0x0100;
 const GICD_ICENABLER: u64 = 0x0180;
+const GICD_ICPENDR: u64 = 0x0280;
 const GICD_ISACTIVER: u64 = 0x0300;
 const GICD_ICACTIVER: u64 = 0x0380;
 const GICD_IPRIORITYR: u64 = 0x0400;
@@ -61,12 +64,13 @@ impl Distributor {
         (((self.0.read32(GICD_TYPER) & 0x1f) + 1) * 32).min(1020)
     }
 
-    /// Brings the distributor into a known state: every SPI disabled, inactive, Group 1, a level; affinity routing on.
+    /// Brings the distributor into a known state: every SPI disabled, idle, Group 1, a level; affinity routing on.
     pub fn init(self) {
         self.0.write32(GICD_CTLR, 0);
         self.settle();
         for word in 1..u64::from(self.lines().div_ceil(32)) {
             self.0.write32(GICD_ICENABLER + 4 * word, !0);
+            self.0.write32(GICD_ICPENDR + 4 * word, !0);
             self.0.write32(GICD_ICACTIVER + 4 * word, !0);
             self.0.write32(GICD_IGROUPR + 4 * word, !0);
         }
@@ -142,15 +146,25 @@ impl Redistributor {
     pub fn set_active(self, intid: IntId, active: bool) {
         let register = if active { GICD_ISACTIVER } else { GICD_ICACTIVER };
         self.0.write32(SGI_FRAME + register, 1 << (intid.get() % 32));
+        if active {
+            // The guest may end the interrupt as soon as it is entered, by way of the CPU interface, which is not ordered
+            // with this write. Overtaken by that end, the write would leave the interrupt active with nobody to end it.
+            // Reading back says that it has arrived: accesses to one device stay in order (Arm ARM B2.3.3).
+            let _ = self.0.read32(SGI_FRAME + register);
+            // SAFETY: a barrier: the read is complete before the guest is entered.
+            unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+        }
     }
 
-    /// Wakes the redistributor; all SGIs and PPIs disabled, inactive, Group 1. Answers whether it woke.
+    /// Wakes the redistributor; all SGIs and PPIs disabled, idle, Group 1. Answers whether it woke.
     pub fn init(self) -> bool {
         const PROCESSOR_SLEEP: u32 = 1 << 1;
         const CHILDREN_ASLEEP: u32 = 1 << 2;
         self.0.write32(GICR_WAKER, self.0.read32(GICR_WAKER) & !PROCESSOR_SLEEP);
         let awake = (0..PATIENCE).any(|_| self.0.read32(GICR_WAKER) & CHILDREN_ASLEEP == 0);
         self.0.write32(SGI_FRAME + GICD_ICENABLER, !0);
+        // An SGI that somebody sent before us must not be taken for one of ours.
+        self.0.write32(SGI_FRAME + GICD_ICPENDR, !0);
         self.0.write32(SGI_FRAME + GICD_ICACTIVER, !0);
         self.0.write32(SGI_FRAME + GICD_IGROUPR, !0);
         for intid in (0..32).step_by(4) {
