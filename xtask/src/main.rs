@@ -34,7 +34,8 @@ cargo xtask run linux [--xen] [KERNEL]
                       KERNEL is 6.1, 6.12 (if none is named), 6.12-rt or 6.12-16k
 cargo xtask test-qemu [FILTER]
                       builds all that and runs the QEMU scenarios whose name contains FILTER; those with Linux
-                      domains only if FILTER begins with `linux`
+                      domains only if FILTER begins with `linux`, those on boards if with `board`: both download
+                      Debian packages, once
 cargo xtask test-qemu --xen [FILTER]
                       runs the scenarios with Linux domains under Debian's Xen 4.17 instead
 cargo xtask xen TREE [SECONDS [OPTION...]]

@@ -72,6 +72,9 @@ const fn affinity(mpidr: u64) -> u64 {
 /// was written to them before: nothing pending, active or enabled but SGIs.
 pub fn reset() {
     let machine = machine::get();
+    if gicv2::is_used() {
+        return gicv2::reset(machine);
+    }
     cpu::mask_irqs();
     let shared = machine.gicd.start;
     let lines = (mmio::read32(shared + GICD_TYPER) & 0x1f) as usize;

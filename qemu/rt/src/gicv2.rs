@@ -7,16 +7,21 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::{Machine, cpu, event, gic, machine, mmio};
 
 const GICD_CTLR: usize = 0x000;
+const GICD_TYPER: usize = 0x004;
 const GICD_ISENABLER: usize = 0x100;
 const GICD_ICENABLER: usize = 0x180;
+const GICD_ICPENDR: usize = 0x280;
+const GICD_ICACTIVER: usize = 0x380;
 const GICD_IPRIORITYR: usize = 0x400;
 const GICD_ITARGETSR: usize = 0x800;
 const GICD_SGIR: usize = 0xf00;
+const GICD_CPENDSGIR: usize = 0xf10;
 const GICC_CTLR: usize = 0x000;
 const GICC_PMR: usize = 0x004;
 const GICC_BPR: usize = 0x008;
 const GICC_IAR: usize = 0x00c;
 const GICC_EOIR: usize = 0x010;
+const GICC_APR: usize = 0x0d0;
 
 /// The only priority in use, and a mask that lets it through.
 const PRIORITY: u8 = 0x80;
@@ -35,6 +40,30 @@ pub(crate) fn is_used() -> bool {
 
 fn distributor(offset: usize) -> usize {
     machine::get().gicd.start + offset
+}
+
+/// See [`gic::reset`]. The private interrupts of this vCPU and the shared ones are one run of registers.
+pub(crate) fn reset(machine: &Machine) {
+    cpu::mask_irqs();
+    let lines = (mmio::read32(distributor(GICD_TYPER)) & 0x1f) as usize;
+    for word in 0..=lines {
+        for register in [GICD_ICENABLER, GICD_ICPENDR, GICD_ICACTIVER] {
+            mmio::write32(distributor(register + word * 4), u32::MAX);
+        }
+    }
+    for sgis in (0..16).step_by(4) {
+        mmio::write32(distributor(GICD_CPENDSGIR + sgis), u32::MAX);
+    }
+    // End whatever is still running: its priority would keep all others out.
+    for _ in 0..32 {
+        let taken = mmio::read32(machine.gicc.start + GICC_IAR);
+        if taken & 0x3ff >= SPURIOUS {
+            break;
+        }
+        mmio::write32(machine.gicc.start + GICC_EOIR, taken);
+    }
+    mmio::write32(machine.gicc.start + GICC_APR, 0);
+    init(machine);
 }
 
 pub(crate) fn init(machine: &Machine) {

@@ -17,7 +17,7 @@ const HW: u32 = 1 << 31;
 
 impl Lr {
     /// The value of `GICH_LR<n>`. Grp1 (bit 30) stays clear: the guest's interrupts are in Group 0.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub const fn to_gich(self) -> u32 {
         let link = match self.hw {
@@ -32,7 +32,7 @@ impl Lr {
     }
 
     /// What a value read from `GICH_LR<n>` means.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub const fn from_gich(raw: u32) -> Self {
         let linked = raw & HW != 0;

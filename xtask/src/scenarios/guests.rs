@@ -99,7 +99,7 @@ const NEIGHBOURS: [&str; 5] = [
 ];
 
 /// A domain that does what it must not, while two neighbours go on signalling.
-const INTRUDER: [&str; 4] = [
+pub(super) const INTRUDER: [&str; 4] = [
     "attempts, all contained",
     "channel domU2 port 0xa -> domU3 port 0xb: 20000 sent, 0 coalesced, 20000 delivered",
     "allocations after freeze: 0",

@@ -2,7 +2,8 @@
 //!
 //! What a domain says comes from `qemu/linux/init`; its lines carry the domain's name, so their order does not matter.
 
-use super::EL2;
+use super::{EL2, GICV2};
+use crate::boards::{RPI4, ZCU102};
 use crate::linux::{Hypervisor, boot};
 use crate::linux_tree::{Channel, Domain, source};
 use crate::qemu::{BASE, Run};
@@ -16,6 +17,8 @@ pub struct Linux {
     cpu: &'static str,
     pcpus: &'static str,
     memory: &'static str,
+    /// Another machine than `virt` with a GICv3, its CPUs and memory among it.
+    machine: Option<&'static [&'static str]>,
     domains: Vec<Domain>,
     channels: Vec<Channel>,
     /// A fragment of `qemu/trees` instead of the domains above.
@@ -58,8 +61,26 @@ pub fn all(hypervisor: Hypervisor) -> Vec<Linux> {
     list.push(shell());
     list.push(paste());
     list.push(bad_kernels());
+    list.extend(on_gicv2());
     list.retain(|linux| hypervisor == Hypervisor::Portunus || !linux.ours);
     list
+}
+
+/// On a GICv2: `virt`, and the boards, whose console Xen 4.17 does not find or whose GIC it does not drive.
+fn on_gicv2() -> Vec<Linux> {
+    const ONE: [&str; 8] = ["-M", GICV2, "-cpu", "cortex-a72", "-smp", "1", "-m", "1G"];
+    const FOUR: [&str; 8] = ["-M", GICV2, "-cpu", "cortex-a53", "-smp", "4", "-m", "1G"];
+    let on = |machine, linux| Linux { machine: Some(machine), ..linux };
+    let board = |name: &str, machine| {
+        let linux = pair(name, "linux-6.12", 2, &[10], MANY / 10);
+        Linux { machine: Some(machine), ours: true, limit: 400, ..linux }
+    };
+    vec![
+        on(&ONE, pair("gicv2-one-cpu", "linux-6.12", 1, &[10], FEW)),
+        on(&FOUR, hotplug(pair("gicv2-two-by-two", "linux-6.12", 2, &[10], MANY))),
+        board("board-rpi4", RPI4.machine),
+        board("board-zcu102", ZCU102.machine),
+    ]
 }
 
 fn domain(index: usize, kernel: &str, vcpus: u32, roles: String) -> Domain {
@@ -98,6 +119,7 @@ fn pair(name: &str, kernel: &str, vcpus: u32, ports: &[u32], count: u32) -> Linu
         cpu: "cortex-a57",
         pcpus: "2",
         memory: "1G",
+        machine: None,
         domains: vec![
             domain(0, kernel, vcpus, format!("portunus.ping={} portunus.count={count}", list(ports))),
             domain(1, kernel, vcpus, format!("portunus.pong={}", list(&peers))),
@@ -223,12 +245,13 @@ fn bad_kernels() -> Linux {
 
 /// Runs one under `hypervisor`.
 pub fn run(linux: &Linux, hypervisor: Hypervisor) -> Result<Run, String> {
-    let machine = ["-M", EL2, "-cpu", linux.cpu, "-smp", linux.pcpus, "-m", linux.memory];
+    let virt = ["-M", EL2, "-cpu", linux.cpu, "-smp", linux.pcpus, "-m", linux.memory];
+    let machine = linux.machine.unwrap_or(&virt);
     let fragment = match linux.fragment {
         Some(name) => trees::read(name)?,
         None => source(&linux.domains, &linux.channels),
     };
-    let mut arguments = boot(hypervisor, &machine, &fragment, &linux.name)?;
+    let mut arguments = boot(hypervisor, machine, &fragment, &linux.name)?;
     arguments.extend(BASE.map(String::from));
     let wanted = Wanted { all: &linux.wanted, none: &FORBIDDEN, typed: &linux.typed, limit: linux.limit };
     Ok(watch(&arguments, &wanted))

@@ -77,7 +77,7 @@ impl ListRegisters for Interface {
         Lr::from_gich(self.frames.hyp.read32(GICH_LR + 4 * index as u64))
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, index: usize, lr: Lr) {
         self.frames.hyp.write32(GICH_LR + 4 * index as u64, lr.to_gich());
     }
@@ -111,20 +111,22 @@ impl PhysicalGic for Interface {
     }
 }
 
-/// List registers of which the first was read ahead, because what follows may rely on what was written before.
+/// List registers of which the state of the first was read ahead, because what follows relies on what was written before.
+/// For [`Vgic::upcall`](portunus::vgic::Vgic::upcall), which writes it at most once.
 pub struct Ahead<'a> {
     lists: &'a mut Interface,
-    first: Lr,
+    /// Whether the first is pending, and whether it is active.
+    first: (bool, bool),
 }
 
 impl<'a> Ahead<'a> {
     /// Reads the first list register. Accesses to one device are made in program order, and the read has its answer:
     /// whatever was written to the controller before has arrived there, and later accesses to memory come after (Arm
     /// ARM B2.3.10, Device-nR; DSB).
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn new(lists: &'a mut Interface) -> Self {
-        let first = lists.read(0);
+        let first = lists.state(0);
         // SAFETY: a barrier.
         unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
         Self { lists, first }
@@ -136,16 +138,17 @@ impl ListRegisters for Ahead<'_> {
         self.lists.count()
     }
 
-    #[inline]
     fn read(&mut self, index: usize) -> Lr {
-        if index == 0 { self.first } else { self.lists.read(index) }
+        self.lists.read(index)
     }
 
-    #[inline]
+    #[inline(always)]
+    fn state(&mut self, index: usize) -> (bool, bool) {
+        if index == 0 { self.first } else { self.lists.state(index) }
+    }
+
+    #[inline(always)]
     fn write(&mut self, index: usize, lr: Lr) {
-        if index == 0 {
-            self.first = lr;
-        }
         self.lists.write(index, lr);
     }
 

@@ -81,6 +81,7 @@ fn main(machine: &'static Machine) {
     let mut tally = Tally::default();
     memory::foreign(&mut tally, machine);
     memory::devices(&mut tally, machine);
+    memory::buffers(&mut tally, machine);
     memory::tables(&mut tally);
     println!("intruder: memory tried");
     registers::read_all(&mut tally);
@@ -91,7 +92,7 @@ fn main(machine: &'static Machine) {
     storms::firmware(&mut tally, storm / 10);
     println!("intruder: calls tried");
     storms::devices(&mut tally, machine, storm);
-    storms::sgis(&mut tally, storm / 10);
+    storms::sgis(&mut tally, machine, storm / 10);
     println!("intruder: devices tried");
     storms::aftermath(&mut tally);
     match tally.escaped {

@@ -1,5 +1,6 @@
 //! Addresses that are not this domain's, ways of access that no device takes, tables that lead nowhere.
 
+use portunus_rt::hypercall::call;
 use portunus_rt::mmu::{self, Tampered};
 use portunus_rt::probe::{ACCESSES, Access, access};
 use portunus_rt::{Machine, cpu};
@@ -86,8 +87,11 @@ pub fn foreign(tally: &mut Tally, machine: &Machine) {
 /// This domain's own devices, in ways that they are not made for, and what lies between them.
 pub fn devices(tally: &mut Tally, machine: &Machine) {
     let gicd = machine.gicd.start as u64;
-    let gicr = machine.gicr.start as u64;
-    let last = machine.gicr.end() as u64 - 0x1_0000;
+    // On a GICv2 the CPU interface instead: not its first register, which could make interrupts FIQs.
+    let (gicr, last) = match machine.gicr.size {
+        0 => (machine.gicc.start as u64 + 4, machine.gicc.start as u64 + 0x1000),
+        _ => (machine.gicr.start as u64, machine.gicr.end() as u64 - 0x1_0000),
+    };
     let uart = machine.uart.unwrap_or(machine.gicd.start) as u64;
     let places = [
         gicd,
@@ -120,6 +124,27 @@ pub fn devices(tally: &mut Tally, machine: &Machine) {
         }
     }
     cpu::mask_irqs();
+}
+
+/// Devices where a hypercall wants memory: one is read, one written.
+pub fn buffers(tally: &mut Tally, machine: &Machine) {
+    const EFAULT: i64 = -14;
+    const XEN_VERSION: u64 = 17;
+    const EVENT_CHANNEL_OP: u64 = 32;
+    let interface = machine.gicc.start;
+    let devices =
+        [machine.gicd.start, machine.gicr.start, machine.uart.unwrap_or(0), interface, interface + 0x1000];
+    for device in devices.into_iter().filter(|device| *device != 0) {
+        for address in [device as u64, device as u64 + 0xc, device as u64 - 4] {
+            for (name, number, command) in
+                [("EVTCHNOP_send", EVENT_CHANNEL_OP, 4), ("extraversion", XEN_VERSION, 1)]
+            {
+                let answer = call(number, [command, address, 0, 0, 0]);
+                let what = format_args!("{name} at {address:#x} answers {answer}");
+                tally.must(what, answer == EFAULT);
+            }
+        }
+    }
 }
 
 /// Translation tables where no tables are, where no memory is, and where there cannot be any.

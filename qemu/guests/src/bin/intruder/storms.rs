@@ -82,11 +82,17 @@ pub fn firmware(tally: &mut Tally, count: u32) {
 pub fn devices(tally: &mut Tally, machine: &Machine, count: u32) {
     let mut random = Random::new(0xdeb1ce);
     let uart = machine.uart.unwrap_or(0);
+    // On a GICv2 the CPU interface; not its first register, which could make interrupts FIQs.
+    let gicc = machine.gicc.start;
+    let ([first, second], whole) = match machine.gicr.size {
+        0 => ([(gicc + 4, 0xffc), (gicc + 0x1000, 0x1000)], 0x1000),
+        _ => ([(gic::redistributor(0), 0x1_0000), (gic::redistributor(0x1_0000), 0x1000)], 0x1_0000),
+    };
     let places = [
-        (machine.gicd.start, 0x1_0000),
+        (machine.gicd.start, whole),
         (machine.gicd.start, 0x1000),
-        (gic::redistributor(0), 0x1_0000),
-        (gic::redistributor(0x1_0000), 0x1000),
+        first,
+        second,
         (uart + 4, if uart == 0 { 0 } else { 0xff0 }),
     ];
     for _ in 0..count {
@@ -107,16 +113,21 @@ pub fn devices(tally: &mut Tally, machine: &Machine, count: u32) {
 }
 
 /// SGIs to vCPUs that are there and to many that are not.
-pub fn sgis(tally: &mut Tally, count: u32) {
+pub fn sgis(tally: &mut Tally, machine: &Machine, count: u32) {
     let mut random = Random::new(0x5619);
     for _ in 0..count {
         let value = random.word();
+        tally.attempts += 1;
+        if machine.gicr.size == 0 {
+            const GICD_SGIR: usize = 0xf00;
+            mmio::write32(gic::distributor(GICD_SGIR), value as u32);
+            continue;
+        }
         write_sysreg!("icc_sgi1r_el1", value);
         if value & 1 == 0 {
             write_sysreg!("icc_asgi1r_el1", value);
             write_sysreg!("icc_sgi0r_el1", value);
         }
-        tally.attempts += 1;
     }
 }
 
