@@ -14,12 +14,13 @@ use portunus::mm::heap::SealedHeap;
 use portunus::mm::spans;
 use portunus::mm::stage1::{Kind, pa_bits};
 use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Gic, Machine, Plan, Severity, Table, UartKind};
+use portunus::vdev::idregs::features;
 
 use crate::arch::aarch64::gicv3::Redistributor;
 use crate::arch::aarch64::psci::Firmware;
 use crate::arch::aarch64::secondary::Absent;
 use crate::arch::aarch64::sysreg::{CNTFRQ_EL0, ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1};
-use crate::arch::aarch64::{gic, ids, map, park, percpu, probe, report, secondary};
+use crate::arch::aarch64::{gic, ids, map, park, percpu, probe, report, secondary, timer};
 use crate::build;
 use crate::platform::console;
 use crate::run::{self, Pcpu};
@@ -153,7 +154,8 @@ fn boot(address: u64) -> Result<(), String> {
     if let Some(uart) = world.uart_irq {
         gic::enable_spi(uart, boot_affinity);
     }
-    log::info!("{domains} {} unpaused", if domains == 1 { "domain" } else { "domains" });
+    let noun = if domains == 1 { "domain" } else { "domains" };
+    log::info!("{domains} {noun} unpaused, the counter at {}", timer::now());
     console::go_live(multiplexer, run::this_cpu, run::remind_of_console);
     multiplexer.switch_focus(percpu::this().cpu);
     secondary::release();
@@ -272,6 +274,8 @@ fn banner(machine: &Machine) {
         pa_bits(ID_AA64MMFR0_EL1::read()),
         CNTFRQ_EL0::read(),
     );
+    let ids = ids::gather();
+    log::info!("features found: {}", features(&ids).collect::<Vec<_>>().join(", "));
     for bank in &machine.ram {
         log::info!("RAM {bank}, {} MiB", bank.size() / MIB);
     }

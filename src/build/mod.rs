@@ -18,7 +18,7 @@ use portunus::console::{Console, Terminal};
 use portunus::evtchn::{Bound, Builder, Events};
 use portunus::mm::frames::Frames;
 use portunus::mm::stage2::Geometry;
-use portunus::plan::{ChannelPlan, DomainPlan, Gic, Plan, VcpuPlan};
+use portunus::plan::{DomainPlan, Gic, Plan, VcpuPlan};
 use portunus::sched::{MAX_VCPUS, Scheduler};
 use portunus::vdev::idregs::{IdValues, Limits, guest_view, table};
 use portunus::vgic::VcpuSet;
@@ -87,7 +87,7 @@ pub fn world(
         }
     }
     cache::forget_instructions();
-    let events = bind(events, &plan.channels);
+    let events = bind(events, plan);
     let running = domains.iter().flatten().count();
     let world = World {
         events,
@@ -164,9 +164,12 @@ fn seat(domain: &'static Domain, benches: &mut [Bench], counter_offset: u64) {
     }
 }
 
-/// Binds the static channels; those that miss an end are named.
-fn bind(mut events: Builder, channels: &[ChannelPlan]) -> Events {
-    for channel in channels {
+/// Binds the static channels; those that miss an end are named. What the plan knows to miss one, it has named itself.
+fn bind(mut events: Builder, plan: &Plan) -> Events {
+    for channel in &plan.severed {
+        let _ = events.bind_static(channel.ends);
+    }
+    for channel in &plan.channels {
         match events.bind_static(channel.ends) {
             Ok(Bound::Both) => {}
             Ok(Bound::OneEnd) => log::warn!(

@@ -59,6 +59,7 @@ pub fn domains(tree: &Tree<'_>, machine: &Machine, online: &[CpuId], diags: &mut
         machine: machine.clone(),
         domains: Vec::new(),
         channels: Vec::new(),
+        severed: Vec::new(),
         options: Options::default(),
     };
     let planned = tree.at("/chosen", |chosen| {
@@ -77,7 +78,7 @@ pub fn domains(tree: &Tree<'_>, machine: &Machine, online: &[CpuId], diags: &mut
         modules::overlaps(&mut drafts, diags);
         share_memory(&mut drafts, machine, diags);
         let homes = placement::place(&mut drafts, online, diags);
-        plan.channels = channels::read(tree, chosen, &drafts, diags);
+        (plan.channels, plan.severed) = channels::read(tree, chosen, &drafts, diags);
         plan.domains =
             drafts.into_iter().zip(homes).filter_map(|(draft, homes)| finish(draft, homes)).collect();
     });

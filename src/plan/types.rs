@@ -17,6 +17,8 @@ pub struct Plan {
     pub domains: Vec<DomainPlan>,
     /// The static event channels between them, in tree order.
     pub channels: Vec<ChannelPlan>,
+    /// Channels that lost one end, because its domain is left out. The port at the other end is theirs all the same.
+    pub severed: Vec<ChannelPlan>,
     /// What Xen's command line (`xen,xen-bootargs`) asked for.
     pub options: Options,
 }

@@ -28,14 +28,14 @@ const PROPERTY: &str = "xen,evtchn";
 /// How many channels one machine can have: as many as give every port of two domains a peer.
 const MAX_CHANNELS: usize = 4096;
 
-/// Reads the channels, in tree order.
+/// Reads the channels, in tree order: those with both ends, and those that lost one because its domain is broken.
 pub(super) fn read<'d, 't>(
     tree: &Tree<'_>,
     chosen: &'d Node<'d, 't>,
     drafts: &'d [Draft<'d, 't>],
     diags: &mut Diagnostics,
-) -> Vec<ChannelPlan> {
-    let mut book = Book { drafts, taken: BTreeMap::new(), channels: Vec::new() };
+) -> (Vec<ChannelPlan>, Vec<ChannelPlan>) {
+    let mut book = Book { drafts, taken: BTreeMap::new(), channels: Vec::new(), severed: Vec::new() };
     let domains = by_phandle(drafts, diags);
     let mut halves = Halves::collect(drafts, diags);
     let mut index = 0;
@@ -54,7 +54,7 @@ pub(super) fn read<'d, 't>(
             tuples::read(tree, chosen, &node, &domains, &mut book, diags);
         }
     }
-    book.channels
+    (book.channels, book.severed)
 }
 
 /// The domains by phandle, sorted.
@@ -129,6 +129,7 @@ struct Book<'d, 't> {
     /// Who has which port of which domain.
     taken: BTreeMap<(usize, u32), Place<'d, 't>>,
     channels: Vec<ChannelPlan>,
+    severed: Vec<ChannelPlan>,
 }
 
 impl<'d, 't> Book<'d, 't> {
@@ -155,8 +156,14 @@ impl<'d, 't> Book<'d, 't> {
         }
         match (self.is_broken(one.domain), self.is_broken(two.domain)) {
             (false, false) => self.channels.extend(self.channel(ends)),
-            (true, false) => self.unbound(&two, &one, diags),
-            (false, true) => self.unbound(&one, &two, diags),
+            (true, false) => {
+                self.severed.extend(self.channel(ends));
+                self.unbound(&two, &one, diags);
+            }
+            (false, true) => {
+                self.severed.extend(self.channel(ends));
+                self.unbound(&one, &two, diags);
+            }
             (true, true) => {}
         }
     }
@@ -180,7 +187,7 @@ impl<'d, 't> Book<'d, 't> {
                 kept.port,
                 self.name(kept.domain)
             ),
-            format_args!("mend {}; sending to the port fails until then", self.name(lost.domain)),
+            format_args!("mend {}; what is sent to the port is dropped until then", self.name(lost.domain)),
         );
     }
 

@@ -8,7 +8,10 @@
 //! encoding space op0 = 3, op1 = 0, CRn = 0, CRm = 1-7, in which reserved encodings read as zero. MIDR_EL1 and
 //! MPIDR_EL1 do not belong to it: VPIDR_EL2 and VMPIDR_EL2 answer for them.
 
+mod found;
 pub mod table;
+
+pub use self::found::features;
 
 use self::table::{AARCH32_INSTRUCTIONS, FIELDS, Field, Show};
 

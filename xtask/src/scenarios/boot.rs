@@ -109,6 +109,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 "error[P0401]: domain without a kernel",
                 "--> /chosen/domU1",
                 "warning[P0217]: channel left unbound",
+                "1 domain unpaused",
+                "(domU2) smp: 1 vCPUs: ok",
+                "powering off",
             ],
         ),
     ] {
