@@ -13,10 +13,9 @@ use portunus::mm::frames::Frames;
 use portunus::mm::heap::SealedHeap;
 use portunus::mm::spans;
 use portunus::mm::stage1::{Kind, pa_bits};
-use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Gic, Machine, Plan, Severity, Table, UartKind};
+use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Machine, Plan, Severity, Table};
 use portunus::vdev::idregs::features;
 
-use crate::arch::aarch64::gicv3::Redistributor;
 use crate::arch::aarch64::psci::Firmware;
 use crate::arch::aarch64::secondary::Absent;
 use crate::arch::aarch64::sysreg::{CNTFRQ_EL0, ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1};
@@ -69,9 +68,9 @@ extern "C" fn wrong_exception_level(address: u64, level: u64) {
     // SAFETY: the boot protocol promises a tree here, and it is checked before it is believed.
     let Ok(blob) = (unsafe { blob_at(address) }) else { return };
     let Ok(tree) = Tree::parse(blob) else { return };
-    if let Some(uart) = plan::early_console(&tree).filter(|uart| uart.kind == UartKind::Pl011) {
-        // SAFETY: the tree says that a PL011 is there; the MMU is off, so the access is a device access.
-        unsafe { console::use_pl011(uart.regs) };
+    if let Some(uart) = plan::early_console(&tree) {
+        // SAFETY: the tree says that this UART is there; the MMU is off, so the access is a device access.
+        unsafe { console::open(uart.kind, uart.regs) };
         let _ = writeln!(
             console::emergency(),
             "(portunus) error: entered at EL{level}, but a hypervisor needs EL2: on QEMU virt add \
@@ -119,8 +118,8 @@ fn boot(address: u64) -> Result<(), String> {
     let stacks = stacks(&mut Frames::new(&free), &machine)?;
     let mut frames = Frames::new(&map_ram(&free, &stacks));
     let boot_affinity = Affinity::from_mpidr(MPIDR_EL1::read());
-    let boot_redistributor = gic::init(&machine.gic, boot_affinity)?;
-    let pcpus = start_cpus(&machine, boot_affinity, boot_redistributor, &stacks)?;
+    let boot_gic = gic::init(&machine.gic, boot_affinity)?;
+    let pcpus = start_cpus(&machine, boot_affinity, boot_gic, &stacks)?;
     let online: Vec<CpuId> = pcpus.iter().map(|pcpu| pcpu.cpu).collect();
     log::info!(
         "{} of {} CPUs ready, {} MiB of RAM free",
@@ -152,7 +151,7 @@ fn boot(address: u64) -> Result<(), String> {
         return Ok(());
     }
     if let Some(uart) = world.uart_irq {
-        gic::enable_spi(uart, boot_affinity);
+        gic::enable_spi(uart);
     }
     let noun = if domains == 1 { "domain" } else { "domains" };
     log::info!("{domains} {noun} unpaused, the counter at {}", timer::now());
@@ -172,7 +171,7 @@ fn check_timer(machine: &Machine) -> Result<(), String> {
              {TIMER_VIRTUAL} and {TIMER_PHYSICAL}, those of every Arm core, can be given to guests"
         ));
     }
-    let (Gic::V3 { maintenance, .. } | Gic::V2 { maintenance, .. }) = machine.gic;
+    let maintenance = machine.gic.maintenance();
     let mine = [hyp, maintenance];
     if hyp == maintenance || mine.iter().any(|intid| intid.is_sgi() || [virt, phys].contains(intid)) {
         return Err(format!(
@@ -245,21 +244,17 @@ fn open_console(tree: &Tree<'_>) -> Result<(), String> {
                     /chosen/xen,xen-bootargs, to the path or alias of one"
             .into());
     };
-    if uart.kind != UartKind::Pl011 {
-        return Err(format!("{}: no driver yet for this UART, only for PL011", uart.path));
-    }
     map::add(uart.regs, Kind::Device).map_err(|why| format!("{}: cannot be mapped: {why:?}", uart.path))?;
-    /// UARTFR, whose reading has no effect (DDI 0183, 3.3.3).
-    const FLAGS: u64 = 0x18;
-    // SAFETY: mapped as Device memory just now.
-    if unsafe { probe::read32(uart.regs.start().get() + FLAGS) }.is_none() {
+    let status = uart.regs.start().get() + console::status_register(uart.kind);
+    // SAFETY: mapped as Device memory just now; reading it has no effect that matters.
+    if unsafe { probe::read32(status) }.is_none() {
         return Err(format!(
             "{}: nothing answers at {}: is this the tree of this machine?",
             uart.path, uart.regs
         ));
     }
     // SAFETY: mapped as Device memory just now, and the tree says what it is; this CPU runs alone.
-    unsafe { console::use_pl011(uart.regs) };
+    unsafe { console::open(uart.kind, uart.regs) };
     Ok(())
 }
 
@@ -327,7 +322,7 @@ fn grow_heap(frames: &mut Frames, pages: usize) -> Option<()> {
 fn start_cpus(
     machine: &Machine,
     boot: Affinity,
-    boot_redistributor: Redistributor,
+    boot_gic: gic::Private,
     stacks: &[PaSpan],
 ) -> Result<Vec<&'static Pcpu>, String> {
     let firmware = machine.psci.map(Firmware::new);
@@ -335,13 +330,14 @@ fn start_cpus(
     for (cpu, stack) in machine.cpus.iter().zip(stacks) {
         if cpu.affinity == boot {
             let stack = map::boot_stack().ok_or("the boot stack has no size")?;
-            let pcpu: &Pcpu = Box::leak(Box::new(Pcpu::new(cpu.id, cpu.affinity, boot_redistributor, stack)));
+            let pcpu: &Pcpu = Box::leak(Box::new(Pcpu::new(cpu.id, cpu.affinity, boot_gic, stack)));
             percpu::adopt(pcpu);
+            pcpu.sgi.learn();
             pcpu.ids.call_once(ids::gather);
             running.push(pcpu);
             continue;
         }
-        let Some(redistributor) = gic::redistributor(&machine.gic, cpu.affinity) else {
+        let Some(private) = gic::private(&machine.gic, cpu.affinity) else {
             log::warn!(
                 "CPU {} ({}) stays off: the interrupt controller has no redistributor for it",
                 cpu.id,
@@ -349,7 +345,7 @@ fn start_cpus(
             );
             continue;
         };
-        let pcpu: &Pcpu = Box::leak(Box::new(Pcpu::new(cpu.id, cpu.affinity, redistributor, *stack)));
+        let pcpu: &Pcpu = Box::leak(Box::new(Pcpu::new(cpu.id, cpu.affinity, private, *stack)));
         // SAFETY: the stack was allocated for this CPU and is mapped but for its guard; the block is leaked.
         let start = || unsafe { secondary::bring_up(cpu, firmware, stack.end().get(), pcpu) };
         match map_mailbox(machine, cpu).and_then(|()| start()) {

@@ -280,3 +280,15 @@ proptest! {
         prop_assert!(!board || beside.len() + in_chosen.len() > 0 || plan.is_some_and(|plan| !plan.domains.is_empty()));
     }
 }
+
+/// Found by the test above: the module of one domain, read with the wrong cells, seemed to be larger than the machine,
+/// and left no memory to the others.
+#[test]
+fn a_module_larger_than_the_machine_costs_no_other_domain_its_memory() {
+    let mut blob = Blob::board();
+    blob.begin("chosen").cells("#address-cells", &[2]).cells("#size-cells", &[2]);
+    blob.domain("one", 2).cells("#address-cells", &[1]).kernel("kernel", 0x10_0000).end();
+    blob.domain("two", 3).kernel("kernel", 0x20_0000).end();
+    let plan = read(&mut blob.end().build()).unwrap();
+    assert_eq!(plan.domains.iter().map(|domain| domain.name.as_str()).collect::<Vec<_>>(), ["two"]);
+}

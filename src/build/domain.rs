@@ -24,8 +24,8 @@ use portunus::vdev::power::Start;
 use portunus::vgic::Vgic;
 
 use super::{Site, images};
-use crate::arch::aarch64::cache;
 use crate::arch::aarch64::stage2::Tables;
+use crate::arch::aarch64::{cache, gic};
 use crate::run::{Domain, GRANT_FRAMES, GuestMemory, Home, Pages, Parts, TABLE_PAGES};
 
 /// A domain that has everything but places for its vCPUs.
@@ -133,6 +133,7 @@ fn fill(site: &Site<'_>, planned: &DomainPlan, layout: &Layout, extents: &[Exten
         vcpus: planned.vcpus.len() as u16,
         cpu: first_home.map_or("arm,armv8", |cpu| &cpu.compatible),
         timer_frequency: machine.timer.frequency,
+        gic: machine.gic.version(),
         vpl011: planned.vpl011,
         hypervisor: planned.enhanced.then_some((version::MAJOR as u16, version::MINOR as u16)),
     };
@@ -154,6 +155,14 @@ fn memory(site: &mut Site<'_>, layout: &Layout, extents: &[Extent]) -> Result<Gu
         stage2
             .map(&mut tables, *span, *to, Access::Ram)
             .map_err(|why| format!("its RAM at {span} cannot be mapped: {why:?}"))?;
+    }
+    if let Some(pages) = gic::guest_pages() {
+        let mut tables = Tables(|| zeroed(frames, 1));
+        let span = IpaSpan::new(map::GICC, map::GICC_SIZE).filter(|span| span.size() == pages.size());
+        let span = span.ok_or("its GIC CPU interface is not of the size that guests expect")?;
+        stage2
+            .map(&mut tables, span, pages.start(), Access::Device)
+            .map_err(|why| format!("its GIC CPU interface cannot be mapped: {why:?}"))?;
     }
     let mut special = [Pa::new(0); 1 + GRANT_FRAMES];
     for page in &mut special {

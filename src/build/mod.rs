@@ -18,12 +18,12 @@ use portunus::console::{Console, Terminal};
 use portunus::evtchn::{Bound, Builder, Events};
 use portunus::mm::frames::Frames;
 use portunus::mm::stage2::Geometry;
-use portunus::plan::{DomainPlan, Gic, Plan, VcpuPlan};
+use portunus::plan::{DomainPlan, Plan, VcpuPlan};
 use portunus::sched::{MAX_VCPUS, Scheduler};
 use portunus::vdev::idregs::{IdValues, Limits, guest_view, table};
-use portunus::vgic::VcpuSet;
+use portunus::vgic::{VcpuSet, Version};
 
-use crate::arch::aarch64::gicv3::Interface;
+use crate::arch::aarch64::gic::Interface;
 use crate::arch::aarch64::vcpu::Registers;
 use crate::arch::aarch64::{cache, timer};
 use crate::run::{Domain, Home, Local, Pcpu, Vcpu, World};
@@ -89,16 +89,16 @@ pub fn world(
     cache::forget_instructions();
     let events = bind(events, plan);
     let running = domains.iter().flatten().count();
+    let gic = plan.machine.gic.version();
     let world = World {
         events,
         domains,
         channels: plan.channels.clone(),
-        view: guest_view(&common, Limits { gicv3: true, ipa_bits: geometry.ipa_bits() as u8 }),
+        view: guest_view(&common, Limits { gicv3: gic == Version::V3, ipa_bits: geometry.ipa_bits() as u8 }),
         vtcr: geometry.vtcr(),
         timer: plan.machine.timer,
-        maintenance: match plan.machine.gic {
-            Gic::V3 { maintenance, .. } | Gic::V2 { maintenance, .. } => maintenance,
-        },
+        gic,
+        maintenance: plan.machine.gic.maintenance(),
         uart_irq: plan.machine.uart.as_ref().and_then(|uart| uart.irq),
         when_done: plan.options.when_done,
         psci: plan.machine.psci,
@@ -188,7 +188,7 @@ fn hand_out(world: World, benches: Vec<Bench>) -> &'static World {
     let world: &'static World = Box::leak(Box::new(world));
     for bench in benches {
         let Bench { pcpu, scheduler, vcpus } = bench;
-        let interface = Interface::new(pcpu.redistributor);
+        let interface = Interface::new(pcpu.gic);
         let local = Local::new(world, scheduler, vcpus, interface);
         // SAFETY: the boot CPU; the other CPUs wait for their release.
         unsafe { pcpu.give(local) };

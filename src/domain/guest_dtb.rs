@@ -10,6 +10,7 @@ use super::layout::Layout;
 use super::map;
 use crate::addr::{Affinity, IntId, IpaSpan, VcpuId};
 use crate::fdt::write::{TooSmall, Writer};
+use crate::vgic::Version;
 
 /// What the tree says about a domain, besides its layout.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Description<'a> {
     pub cpu: &'a str,
     /// `clock-frequency` of the timer node, where the host's has one, in Hz.
     pub timer_frequency: Option<u32>,
+    /// The architecture of its GIC.
+    pub gic: Version,
     /// Whether there is a vPL011.
     pub vpl011: bool,
     /// Whether there is a `/hypervisor` node, and with which version of Xen's interface.
@@ -59,7 +62,7 @@ pub fn write(buffer: &mut [u8], domain: &Description<'_>, layout: &Layout) -> Re
     chosen(&mut tree, domain, layout.ramdisk)?;
     cpus(&mut tree, domain)?;
     memory(&mut tree, layout)?;
-    gic(&mut tree)?;
+    gic(&mut tree, domain.gic)?;
     timer(&mut tree, domain)?;
     if let Some(version) = domain.hypervisor {
         hypervisor(&mut tree, version)?;
@@ -115,14 +118,22 @@ fn memory(tree: &mut Writer<'_>, layout: &Layout) -> Result<(), TooSmall> {
     tree.end()
 }
 
-fn gic(tree: &mut Writer<'_>) -> Result<(), TooSmall> {
+fn gic(tree: &mut Writer<'_>, version: Version) -> Result<(), TooSmall> {
     tree.begin(&format!("interrupt-controller@{:x}", map::GICD.get()))?;
     tree.cells("#address-cells", &[0])?;
     tree.cells("#interrupt-cells", &[3])?;
     tree.bytes("interrupt-controller", &[])?;
-    tree.text("compatible", &["arm,gic-v3"])?;
-    tree.cells("#redistributor-regions", &[1])?;
-    tree.numbers("reg", &[map::GICD.get(), map::GICD_V3_SIZE, map::GICR.get(), map::GICR_SIZE])?;
+    match version {
+        Version::V2 => {
+            tree.text("compatible", &["arm,gic-400"])?;
+            tree.numbers("reg", &[map::GICD.get(), map::GICD_V2_SIZE, map::GICC.get(), map::GICC_SIZE])?;
+        }
+        Version::V3 => {
+            tree.text("compatible", &["arm,gic-v3"])?;
+            tree.cells("#redistributor-regions", &[1])?;
+            tree.numbers("reg", &[map::GICD.get(), map::GICD_V3_SIZE, map::GICR.get(), map::GICR_SIZE])?;
+        }
+    }
     tree.cells("linux,phandle", &[map::GIC_PHANDLE])?;
     tree.cells("phandle", &[map::GIC_PHANDLE])?;
     tree.end()
@@ -186,6 +197,7 @@ mod tests {
             vcpus: 2,
             cpu: "arm,cortex-a57",
             timer_frequency: None,
+            gic: Version::V3,
             vpl011: true,
             hypervisor: Some((4, 20)),
         }
@@ -223,6 +235,23 @@ mod tests {
         assert_eq!(cells("/hypervisor", "interrupts"), [1, 15, 0xf08], "PPI 15 is INTID 31");
         assert_eq!(cells("/sbsa-uart", "interrupts"), [0, 0, 0xf04], "SPI 0 is INTID 32");
         assert_eq!(cells("/chosen", "linux,initrd-end"), [0, 0x4832_0000]);
+    }
+
+    #[test]
+    fn the_interrupt_controller_is_of_the_machines_architecture() {
+        for (gic, compatible, redistributors, reg) in [
+            (Version::V2, "arm,gic-400", false, [0x0300_1000, 0x1000, 0x0300_2000, 0x2000]),
+            (Version::V3, "arm,gic-v3", true, [0x0300_1000, 0x1_0000, 0x0302_0000, 0x0100_0000]),
+        ] {
+            let mut blob = written(&Description { gic, ..description() });
+            let tree = Tree::parse(&mut blob).unwrap();
+            let found = tree.at("/interrupt-controller@3001000", |node| {
+                assert!(node.is_compatible(compatible));
+                assert_eq!(node.has("#redistributor-regions"), redistributors);
+                node.prop("reg").unwrap().cells().collect::<Vec<_>>()
+            });
+            assert_eq!(found.unwrap(), reg.map(|cell| [0, cell]).concat(), "{gic:?}");
+        }
     }
 
     #[test]

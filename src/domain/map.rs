@@ -4,6 +4,12 @@ use crate::addr::{GIB, IntId, Ipa};
 
 /// GIC distributor.
 pub const GICD: Ipa = Ipa::new(0x0300_1000);
+/// Size of a GICv2 distributor, bytes.
+pub const GICD_V2_SIZE: u64 = 0x1000;
+/// GICv2 CPU interface: the machine's own virtual one is mapped here.
+pub const GICC: Ipa = Ipa::new(0x0300_2000);
+/// Size of the GICv2 CPU interface, bytes: the registers, and a page for GICC_DIR.
+pub const GICC_SIZE: u64 = 0x2000;
 /// Size of a GICv3 distributor, bytes.
 pub const GICD_V3_SIZE: u64 = 0x1_0000;
 /// GICv3 redistributors, two 64 KiB frames a vCPU.
@@ -35,5 +41,6 @@ pub const VPL011_IRQ: IntId = IntId::new(32);
 /// Phandle of the interrupt controller in a guest's tree.
 pub const GIC_PHANDLE: u32 = 65000;
 
+const _: () = assert!(GICD.get() + GICD_V2_SIZE <= GICC.get());
 const _: () = assert!(GICD.get() + GICD_V3_SIZE <= GICR.get());
 const _: () = assert!(GRANT_TABLE.get() + GRANT_TABLE_SIZE <= RAM_BANKS[0].0.get());

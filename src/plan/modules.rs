@@ -71,12 +71,13 @@ fn span_of(node: &Node<'_, '_>) -> Option<PaSpan> {
     node.reg(0).ok()?.span().filter(|span| !span.is_empty())
 }
 
-/// Where the modules of all domains are, broken ones included: sorted, each once.
-pub(super) fn footprints(tree: &Tree<'_>) -> Vec<PaSpan> {
+/// Where the modules of all domains are, broken ones included: sorted, each once. What does not lie in one of the banks
+/// of `ram` is no file that a loader left there, but a mistake: it costs its own domain, and no other one its memory.
+pub(super) fn footprints(tree: &Tree<'_>, ram: &[PaSpan]) -> Vec<PaSpan> {
     let mut spans = Vec::new();
     let mut collect = |node: &Node<'_, '_>| {
         if spans.len() < MAX_MODULES && is_module(node) {
-            spans.extend(span_of(node));
+            spans.extend(span_of(node).filter(|span| ram.iter().any(|bank| bank.covers(span))));
         }
     };
     let _ = tree.at("/chosen", |chosen| {

@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::addr::{Affinity, CpuId, DomainId, IntId, Pa, PaSpan, Port, VcpuId};
+use crate::vgic::Version;
 
 /// This machine and the domains on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,6 +136,23 @@ pub enum Gic {
 }
 
 impl Gic {
+    /// The architecture: the guests' is the machine's.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        match self {
+            Self::V2 { .. } => Version::V2,
+            Self::V3 { .. } => Version::V3,
+        }
+    }
+
+    /// The maintenance interrupt of the virtual interface.
+    #[must_use]
+    pub const fn maintenance(&self) -> IntId {
+        match self {
+            Self::V2 { maintenance, .. } | Self::V3 { maintenance, .. } => *maintenance,
+        }
+    }
+
     /// The register frames that the hypervisor itself drives: all but the GICV, which is the guests'.
     #[must_use]
     pub fn frames(&self) -> Vec<PaSpan> {

@@ -11,13 +11,15 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use portunus::addr::{CpuId, PaSpan};
 use portunus::console::{self, Pumped};
+use portunus::plan::UartKind;
 use spin::Once;
 
 use super::last_resort;
-use super::pl011::Pl011;
+use super::uart::Uart;
+pub use super::uart::status_register;
 use crate::arch::aarch64::timer;
 
-struct Console(UnsafeCell<Option<Pl011>>);
+struct Console(UnsafeCell<Option<Uart>>);
 
 // SAFETY: written by the boot CPU before any other CPU runs; afterwards only read (the driver is a copyable
 // address).
@@ -40,14 +42,14 @@ struct Live {
     interrupts: bool,
 }
 
-/// Uses the PL011 at `regs` from here on.
+/// Uses the UART of this kind at `regs` from here on.
 ///
 /// # Safety
 ///
-/// `regs` holds a PL011, mapped as Device memory (or the MMU is off); the boot CPU runs alone.
-pub unsafe fn use_pl011(regs: PaSpan) {
+/// `regs` holds such a UART, mapped as Device memory (or the MMU is off); the boot CPU runs alone.
+pub unsafe fn open(kind: UartKind, regs: PaSpan) {
     // SAFETY: the caller's promise covers both the device and the cell.
-    unsafe { *CONSOLE.0.get() = Some(Pl011::new(regs)) };
+    unsafe { *CONSOLE.0.get() = Some(Uart::new(kind, regs)) };
 }
 
 /// Looks for a UART without a tree. For the boot CPU at EL2, alone.
@@ -78,7 +80,7 @@ pub fn emergency() -> Writer {
 }
 
 /// Writes to the UART, if there is one, with carriage returns before line feeds.
-pub struct Writer(Option<Pl011>);
+pub struct Writer(Option<Uart>);
 
 impl fmt::Write for Writer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -116,7 +118,7 @@ fn in_use() -> Option<&'static Live> {
 
 /// The UART.
 #[must_use]
-pub fn uart() -> Option<Pl011> {
+pub fn uart() -> Option<Uart> {
     // SAFETY: see `Console`.
     unsafe { *CONSOLE.0.get() }
 }

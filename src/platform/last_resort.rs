@@ -6,8 +6,9 @@
 
 use portunus::addr::{PAGE_SIZE, Pa, PaSpan};
 use portunus::mm::stage1::Kind;
+use portunus::plan::UartKind;
 
-use super::pl011::Pl011;
+use super::uart::Uart;
 use crate::arch::aarch64::{map, probe};
 
 /// PL011s of the machines this hypervisor is flashed to: QEMU virt, Raspberry Pi 4.
@@ -17,7 +18,7 @@ const IDENTITY: [(u64, u32); 4] = [(0xfe0, 0x11), (0xfe4, 0x10), (0xff0, 0x0d), 
 
 /// The first candidate that answers as a PL011 should.
 #[must_use]
-pub fn find() -> Option<Pl011> {
+pub fn find() -> Option<Uart> {
     CANDIDATES.into_iter().find_map(|base| {
         let regs = PaSpan::new(Pa::new(base), PAGE_SIZE)?;
         map::add(regs, Kind::Device).ok()?;
@@ -25,6 +26,6 @@ pub fn find() -> Option<Pl011> {
         let is_pl011 =
             IDENTITY.iter().all(|(offset, value)| unsafe { probe::read32(base + offset) } == Some(*value));
         // SAFETY: it says that it is a PL011, and nobody else runs.
-        is_pl011.then(|| unsafe { Pl011::new(regs) })
+        is_pl011.then(|| unsafe { Uart::new(UartKind::Pl011, regs) })
     })
 }

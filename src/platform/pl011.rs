@@ -1,15 +1,13 @@
-//! Arm PL011 UART (DDI 0183) and its SBSA subset, polled.
-//!
-//! Line settings stay as firmware left them: the divisors depend on a clock that only firmware knows.
+//! Arm PL011 UART (DDI 0183) and its SBSA subset.
 
 use portunus::addr::PaSpan;
-use portunus::console::Uart;
 
 use crate::arch::aarch64::mmio::Mmio;
-use crate::arch::aarch64::timer;
 
 const DR: u64 = 0x00;
 const FR: u64 = 0x18;
+/// UARTFR: reading it has no effect.
+pub const STATUS: u64 = FR;
 const CR: u64 = 0x30;
 const IMSC: u64 = 0x38;
 const ICR: u64 = 0x44;
@@ -22,9 +20,6 @@ const CR_ON: u32 = 1 | 1 << 8 | 1 << 9;
 /// UARTIMSC: RXIM and RTIM, something was received; TXIM, there is room to send; in ICR the same bits clear.
 const INT_RECEIVE: u32 = 1 << 4 | 1 << 6;
 const INT_TRANSMIT: u32 = 1 << 5;
-/// How often a full FIFO is looked at before a character is given up. At 115200 baud a FIFO of 32 drains in
-/// 3 ms; a UART whose clock stands still must not stop the machine.
-const PATIENCE: u32 = 1_000_000;
 
 /// A PL011 that only the console drives.
 #[derive(Clone, Copy)]
@@ -43,16 +38,6 @@ impl Pl011 {
         uart
     }
 
-    /// Sends one byte, waiting for room.
-    pub fn put(self, byte: u8) {
-        for _ in 0..PATIENCE {
-            if self.0.read32(FR) & FR_TXFF == 0 {
-                self.0.write32(DR, u32::from(byte));
-                return;
-            }
-        }
-    }
-
     /// Interrupts when something is received, from here on.
     pub fn listen(self) {
         self.0.write32(ICR, INT_RECEIVE | INT_TRANSMIT);
@@ -63,10 +48,9 @@ impl Pl011 {
     pub fn hush(self) {
         self.0.write32(IMSC, 0);
     }
-}
 
-impl Uart for Pl011 {
-    fn try_write(&self, byte: u8) -> bool {
+    /// See [`portunus::console::Uart::try_write`].
+    pub fn try_write(self, byte: u8) -> bool {
         let room = self.0.read32(FR) & FR_TXFF == 0;
         if room {
             self.0.write32(DR, u32::from(byte));
@@ -74,18 +58,17 @@ impl Uart for Pl011 {
         room
     }
 
-    fn read(&self) -> Option<u8> {
+    /// See [`portunus::console::Uart::read`].
+    pub fn read(self) -> Option<u8> {
         (self.0.read32(FR) & FR_RXFE == 0).then(|| self.0.read32(DR) as u8)
     }
 
+    /// See [`portunus::console::Uart::tx_interrupt`].
+    ///
     /// The transmit interrupt is raised when the FIFO drains past its mark, so it comes only after the FIFO was
     /// above it: the console asks for it when the UART was full.
-    fn tx_interrupt(&self, on: bool) {
+    pub fn tx_interrupt(self, on: bool) {
         let transmit = if on { INT_TRANSMIT } else { 0 };
         self.0.write32(IMSC, INT_RECEIVE | transmit);
-    }
-
-    fn now(&self) -> u64 {
-        timer::now()
     }
 }

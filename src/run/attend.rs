@@ -6,7 +6,7 @@ use portunus::vgic::VcpuSet;
 use super::Here;
 use super::hypercall::Call;
 use super::pcpu::{DOORBELL, Vcpu};
-use crate::arch::aarch64::{gicv3, guest, timer};
+use crate::arch::aarch64::{gic, guest, timer};
 
 /// How often the doorbell is looked at before a guest is entered in any case: a neighbour that rings without end
 /// must not keep this pCPU at EL2. (Its next ring interrupts the guest.)
@@ -31,7 +31,7 @@ impl Here<'_> {
                 Some(_) if !busy => return,
                 Some(_) if rounds == ROUNDS => {
                     // The rest is attended to after the guest has had its chance.
-                    gicv3::send_sgi(DOORBELL, self.pcpu.sgi);
+                    gic::send_sgi(DOORBELL, &self.pcpu.sgi);
                     return;
                 }
                 Some(_) => rounds += 1,
@@ -187,7 +187,7 @@ impl Here<'_> {
 /// Whether a sleeping vCPU has a reason to go on.
 pub(super) fn is_ready(vcpu: &Vcpu, loaded: bool, world: &super::World) -> bool {
     let (domain, events) = (vcpu.domain, &world.events);
-    let threshold = if loaded { gicv3::guest_threshold() } else { vcpu.registers.threshold() };
+    let threshold = if loaded { gic::guest_threshold() } else { vcpu.registers.threshold() };
     let upcall = events.upcall_line(domain.id, vcpu.id);
     domain.vgic.deliverable(&vcpu.bank, upcall, threshold)
         || vcpu.polling && !events.is_polling(domain.id, vcpu.id)

@@ -5,11 +5,14 @@
 //! filled before it runs.
 
 use portunus::hypercall::{HVC_IMMEDIATE, Outcome, dispatch};
+use portunus::sched::Slot;
 use portunus::vdev::esr::Esr;
-use portunus::vgic::Upcall;
+use portunus::vgic::{ListRegisters, Upcall};
 
-use super::pcpu::DOORBELL;
+use super::pcpu::{DOORBELL, Pcpu, Vcpu};
 use super::{guest_irq, guest_left, guest_sync, guest_unanswered};
+use crate::arch::aarch64::gic::{Interface, Taken};
+use crate::arch::aarch64::gicv2::{self, Ahead, Frames};
 use crate::arch::aarch64::start::TrapFrame;
 use crate::arch::aarch64::sysreg::ESR_EL2;
 use crate::arch::aarch64::{gicv3, percpu};
@@ -49,12 +52,20 @@ fn hypercall(frame: &mut TrapFrame) -> Rest {
 /// A physical interrupt while a guest ran. Called by boot/vectors.S.
 #[unsafe(no_mangle)]
 extern "C" fn guest_irq_briefly(_: &mut TrapFrame) -> Rest {
+    // Asked once, so that neither way carries the other.
+    match gicv2::frames() {
+        None => irq_of_gicv3(),
+        Some(frames) => irq_of_gicv2(frames),
+    }
+}
+
+fn irq_of_gicv3() -> Rest {
     let intid = gicv3::acknowledge()?;
     let pcpu = percpu::this();
     // SAFETY: as above.
     let local = unsafe { pcpu.local() }?;
     if intid != DOORBELL {
-        local.acknowledged = Some(intid);
+        local.acknowledged = Some(Taken::v3(intid));
         return Some(guest_irq);
     }
     gicv3::drop_priority(intid);
@@ -63,8 +74,38 @@ extern "C" fn guest_irq_briefly(_: &mut TrapFrame) -> Rest {
     if !pcpu.doorbell.take_upcall_alone(slot) {
         return Some(guest_left);
     }
-    let (vcpu, interface) = local.current_and_interface()?;
-    match vcpu.domain.vgic.upcall(&mut vcpu.bank, interface) {
+    let (vcpu, Interface::V3(lists)) = local.current_and_interface()? else { return Some(guest_left) };
+    upcall(vcpu, lists, pcpu, slot)
+}
+
+/// The doorbell is in memory, where looking is cheap: its SGI is withdrawn, not taken and ended, and the three accesses
+/// that are left are the withdrawal and a read and a write of the list register. An SGI that arrives once more finds
+/// nobody rung and is taken like any other.
+#[inline(never)]
+fn irq_of_gicv2(frames: &Frames) -> Rest {
+    const _: () = assert!(DOORBELL.get() == 0);
+    let pcpu = percpu::this();
+    // SAFETY: as above.
+    let local = unsafe { pcpu.local() }?;
+    if !pcpu.doorbell.is_rung() {
+        local.acknowledged = Some(Taken::v2(frames.acknowledge()?));
+        return Some(guest_irq);
+    }
+    let slot = local.loaded?;
+    let (vcpu, Interface::V2(lists)) = local.current_and_interface()? else { return Some(guest_left) };
+    frames.withdraw_sgi_0();
+    // The bits are taken after the SGI is gone: who rings from here on sends another.
+    let mut lists = Ahead::new(lists);
+    if !pcpu.doorbell.take_upcall_alone(slot) {
+        return Some(guest_left);
+    }
+    upcall(vcpu, &mut lists, pcpu, slot)
+}
+
+/// The upcall of the vCPU in `slot`, which is loaded, was rung for and nothing else.
+#[inline(always)]
+fn upcall(vcpu: &mut Vcpu, lists: &mut impl ListRegisters, pcpu: &Pcpu, slot: Slot) -> Rest {
+    match vcpu.domain.vgic.upcall(&mut vcpu.bank, lists) {
         Upcall::Resync => {
             // Once more, the long way.
             pcpu.ring_other(slot, pcpu);

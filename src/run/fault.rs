@@ -9,7 +9,7 @@ use portunus::vdev::abort::{Fault, MmioAccess, Undecodable, fault_ipa};
 use portunus::vdev::esr::Esr;
 use portunus::vdev::inject::Exception;
 use portunus::vdev::pl011;
-use portunus::vgic::{Refused, v3};
+use portunus::vgic::{Refused, Register, Version, v3};
 
 use super::Here;
 use super::interrupt::pump;
@@ -89,7 +89,7 @@ impl Here<'_> {
                 vcpu.domain.name,
                 vcpu.id,
                 ELR_EL2::read(),
-                Nearest { domain: vcpu.domain, ipa }
+                Nearest { domain: vcpu.domain, gic: self.world.gic, ipa }
             );
         } else if shown == SHOWN {
             log::warn!("{}: further aborts are not shown", vcpu.domain.name);
@@ -98,11 +98,12 @@ impl Here<'_> {
 
     /// Emulates the access, if a device is at `ipa`.
     fn device(&mut self, ipa: Ipa, access: MmioAccess) -> Option<Access> {
-        if let Some(register) = v3::Register::at(ipa) {
+        let version = self.world.gic;
+        let vcpu = self.local.current()?;
+        if let Some(register) = Register::at(version, vcpu.id, ipa) {
             return Some(self.interrupt_controller(register, access).unwrap_or(Access::Refused));
         }
         let offset = ipa.checked_sub(map::VPL011).filter(|offset| *offset < map::VPL011_SIZE)?;
-        let vcpu = self.local.current()?;
         let domain = vcpu.domain;
         let uart = domain.uart.as_ref()?;
         let wanted = if access.write {
@@ -124,21 +125,17 @@ impl Here<'_> {
         })
     }
 
-    fn interrupt_controller(
-        &mut self,
-        register: v3::Register,
-        access: MmioAccess,
-    ) -> Result<Access, Refused> {
+    fn interrupt_controller(&mut self, register: Register, access: MmioAccess) -> Result<Access, Refused> {
         let pcpu = self.pcpu;
         let dropped = self.sample_timers();
         let (vcpu, interface) = self.local.current_and_interface().ok_or(Refused)?;
         let domain = vcpu.domain;
         domain.publish(domain.vgic.fold(&mut vcpu.bank, interface).union(dropped), pcpu);
         if !access.write {
-            return domain.vgic.read(register, access.width).map(Access::Done);
+            return register.read(&domain.vgic, access.width).map(Access::Done);
         }
         let value = access.stored(self.frame.register(access.register));
-        let woken = domain.vgic.write(register, access.width, value)?;
+        let woken = register.write(&domain.vgic, access.width, value)?;
         domain.publish(woken, pcpu);
         Ok(Access::Done(0))
     }
@@ -166,6 +163,7 @@ impl fmt::Display for Nothing {
 /// What a domain has nearest to an address.
 struct Nearest<'a> {
     domain: &'a Domain,
+    gic: Version,
     ipa: Ipa,
 }
 
@@ -173,11 +171,11 @@ impl fmt::Display for Nearest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let redistributors = self.domain.homes.len() as u64 * v3::GICR_STRIDE;
         let uart = self.domain.uart.is_some().then_some(("its UART", map::VPL011, map::VPL011_SIZE));
-        let devices = [
-            Some(("its GIC distributor", map::GICD, map::GICD_V3_SIZE)),
-            Some(("its GIC redistributors", map::GICR, redistributors)),
-            uart,
-        ];
+        let (distributor, second) = match self.gic {
+            Version::V2 => (map::GICD_V2_SIZE, ("its GIC CPU interface", map::GICC, map::GICC_SIZE)),
+            Version::V3 => (map::GICD_V3_SIZE, ("its GIC redistributors", map::GICR, redistributors)),
+        };
+        let devices = [Some(("its GIC distributor", map::GICD, distributor)), Some(second), uart];
         let ram = self.domain.memory.banks().map(|bank| ("its RAM", bank.start(), bank.size()));
         let distance = |start: Ipa, size: u64| {
             let at = self.ipa.get();

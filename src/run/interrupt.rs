@@ -8,8 +8,9 @@ use portunus::vgic::PhysicalGic;
 use super::Here;
 use super::pcpu::{DOORBELL, Pcpu};
 use super::world::World;
+use crate::arch::aarch64::gic::{self, Taken};
 use crate::arch::aarch64::report::STOP;
-use crate::arch::aarch64::{gicv3, park, timer};
+use crate::arch::aarch64::{park, timer};
 use crate::platform::console;
 
 /// The SGI by which a pCPU reminds itself that the console is not done.
@@ -19,22 +20,23 @@ const CONSOLE_AGAIN: IntId = IntId::new(1);
 pub fn enable(pcpu: &Pcpu, world: &World) {
     let timer = &world.timer;
     let wanted = [DOORBELL, CONSOLE_AGAIN, STOP, timer.hyp, timer.virt, timer.phys, world.maintenance];
-    pcpu.redistributor.enable(wanted.iter().fold(0, |mask, intid| mask | 1 << (intid.get() % 32)));
+    pcpu.gic.enable(wanted.iter().fold(0, |mask, intid| mask | 1 << (intid.get() % 32)));
 }
 
 impl Here<'_> {
     /// Takes one physical interrupt, if there is one. If there are more, the next entry of a guest ends at once.
     pub(super) fn interrupt(&mut self) {
-        if let Some(intid) = gicv3::acknowledge() {
-            self.handle(intid);
+        if let Some(taken) = gic::acknowledge() {
+            self.handle(taken);
         }
     }
 
     /// Handles an interrupt that was acknowledged.
-    pub(super) fn handle(&mut self, intid: IntId) {
+    pub(super) fn handle(&mut self, taken: Taken) {
+        let intid = taken.intid();
         let timer = &self.world.timer;
         if intid == timer.virt || intid == timer.phys {
-            return self.guest_timer(intid);
+            return self.guest_timer(taken);
         }
         if intid == self.world.maintenance {
             // The cause goes away by looking; only then may the interrupt end.
@@ -48,14 +50,14 @@ impl Here<'_> {
         } else if intid == STOP {
             park();
         }
-        gicv3::drop_priority(intid);
-        gicv3::deactivate(intid);
+        gic::end(taken);
     }
 
     /// A timer of the loaded vCPU: its interrupt is linked to a list register, and the guest's end of it will be the
     /// physical one. One that came just as the timer was stopped is nobody's.
-    fn guest_timer(&mut self, intid: IntId) {
-        gicv3::drop_priority(intid);
+    fn guest_timer(&mut self, interrupt: Taken) {
+        let intid = interrupt.intid();
+        gic::drop_priority(interrupt);
         let (pcpu, asserted) = (self.pcpu, timer::is_asserted(intid == self.world.timer.virt));
         let slot = self.local.loaded;
         let taken = self.local.current_and_interface().filter(|_| asserted).and_then(|(vcpu, interface)| {
@@ -68,7 +70,7 @@ impl Here<'_> {
                 self.resync();
                 self.wake_if_ready(slot);
             }
-            _ => gicv3::deactivate(intid),
+            _ => gic::deactivate(interrupt),
         }
     }
 
@@ -107,7 +109,7 @@ impl Here<'_> {
     /// Sends what there is to send; if that has to wait for a time, EL2's timer brings the next call.
     fn pump_again(&mut self) {
         match console::pump() {
-            Some(Pumped::Again) => gicv3::send_sgi(CONSOLE_AGAIN, self.pcpu.sgi),
+            Some(Pumped::Again) => gic::send_sgi(CONSOLE_AGAIN, &self.pcpu.sgi),
             Some(Pumped::Later(until)) => {
                 self.local.console_due = Some(until);
                 self.local.reschedule = true;
@@ -158,13 +160,13 @@ impl Keyboard for Keys {
 /// Sends what there is to send. `pcpu` is the executing one; if there is more to do, it reminds itself.
 pub(super) fn pump(pcpu: &Pcpu) {
     if matches!(console::pump(), Some(Pumped::Again | Pumped::Later(_))) {
-        gicv3::send_sgi(CONSOLE_AGAIN, pcpu.sgi);
+        gic::send_sgi(CONSOLE_AGAIN, &pcpu.sgi);
     }
 }
 
 /// Makes the executing pCPU look at the console once more, from the interrupt that this raises.
 pub fn remind_of_console() {
-    gicv3::send_sgi(CONSOLE_AGAIN, crate::arch::aarch64::percpu::this().sgi);
+    gic::send_sgi(CONSOLE_AGAIN, &crate::arch::aarch64::percpu::this().sgi);
 }
 
 /// A CPU number for lines of the hypervisor.

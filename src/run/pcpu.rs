@@ -13,7 +13,7 @@ use spin::Once;
 
 use super::hypercall::Call;
 use super::world::{Domain, World};
-use crate::arch::aarch64::gicv3::{self, Interface, Redistributor, SgiTarget};
+use crate::arch::aarch64::gic::{self, Interface, Private, SgiTarget, Taken};
 use crate::arch::aarch64::vcpu::Registers;
 
 /// The SGI that says: look at your doorbell.
@@ -28,7 +28,7 @@ pub struct Pcpu {
     /// How others send it an SGI.
     pub sgi: SgiTarget,
     /// Its part of the interrupt controller.
-    pub redistributor: Redistributor,
+    pub gic: Private,
     /// What it says of itself, once it is up.
     pub ids: Once<IdValues>,
     /// Which of its vCPUs somebody wants it to look at.
@@ -70,7 +70,7 @@ pub struct Local {
     /// What a hypercall wants done, until the frame is complete.
     pub unanswered: Option<Outcome>,
     /// A physical interrupt that was acknowledged, until the frame is complete.
-    pub acknowledged: Option<IntId>,
+    pub acknowledged: Option<Taken>,
     /// When this pCPU looks at the console again, if it said so.
     pub console_due: Option<u64>,
     /// Whether a guest's WFI traps at present.
@@ -100,12 +100,12 @@ pub struct Vcpu {
 impl Pcpu {
     /// The CPU `cpu`, whose stack is `stack`.
     #[must_use]
-    pub fn new(cpu: CpuId, affinity: Affinity, redistributor: Redistributor, stack: PaSpan) -> Self {
+    pub fn new(cpu: CpuId, affinity: Affinity, gic: Private, stack: PaSpan) -> Self {
         Self {
             cpu,
             affinity,
             sgi: SgiTarget::new(affinity),
-            redistributor,
+            gic,
             ids: Once::new(),
             doorbell: Doorbell::default(),
             stack,
@@ -188,7 +188,7 @@ impl Pcpu {
     #[inline(always)]
     fn ring(&self, word: &AtomicU64, slot: Slot, from: &Self) {
         if word.fetch_or(1 << slot.index(), SeqCst) == 0 && !core::ptr::eq(self, from) {
-            gicv3::send_sgi(DOORBELL, self.sgi);
+            gic::send_sgi(DOORBELL, &self.sgi);
         }
     }
 }

@@ -13,7 +13,7 @@ use portunus::sched::Slot;
 use portunus::vdev::idregs::IdValues;
 use portunus::vdev::pl011::Vpl011;
 use portunus::vdev::power::Power;
-use portunus::vgic::{VcpuSet, Vgic};
+use portunus::vgic::{VcpuSet, Version, Vgic};
 
 use super::memory::GuestMemory;
 use super::pcpu::Pcpu;
@@ -32,6 +32,8 @@ pub struct World {
     pub vtcr: u64,
     /// Timer interrupts of this machine.
     pub timer: Timer,
+    /// The architecture of the guests' interrupt controllers.
+    pub gic: Version,
     /// The maintenance interrupt of the virtual GIC.
     pub maintenance: IntId,
     /// The interrupt of the console's UART.

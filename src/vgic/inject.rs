@@ -76,7 +76,7 @@ impl Vgic {
 
     /// An event was sent to the loaded vCPU and its `evtchn_upcall_pending` set: makes the upcall pending, the
     /// short way. An upcall that the guest is just handling becomes pending again behind it.
-    #[inline]
+    #[inline(always)]
     pub fn upcall<H: ListRegisters>(&self, local: &mut LrBank, hw: &mut H) -> Upcall {
         let Some(private) = self.private(local.vcpu) else { return Upcall::Latched };
         let bank = &private.bank;
@@ -92,7 +92,7 @@ impl Vgic {
         let Some(slot) = local.slots.first_mut() else { return Upcall::Latched };
         if local.used & 1 == 0 {
             let priority = bank.priority(UPCALL.get());
-            *slot = Lr { vintid: UPCALL, priority, group1: true, ..Lr::EMPTY };
+            *slot = Lr { vintid: UPCALL, priority, ..Lr::EMPTY };
         } else {
             // What the guest did to the last one is published on the way.
             let (pending, active) = hw.state(0);

@@ -1,4 +1,7 @@
-//! List registers: what they hold, how GICv3 encodes it, and what this room asks of the hardware.
+//! List registers: what they hold, how GICv3 encodes it (GICv2: `v2::lr`), and what this room asks of the hardware.
+//!
+//! The group is no part of it, for it is always the one that the guest's interrupts are in: Group 1 on GICv3, Group 0
+//! on GICv2.
 
 use crate::addr::IntId;
 
@@ -19,8 +22,6 @@ pub struct Lr {
     pub pending: bool,
     /// The guest has acknowledged it and has yet to deactivate it.
     pub active: bool,
-    /// Signalled as Group 1 (IRQ) rather than Group 0 (FIQ).
-    pub group1: bool,
     /// The physical interrupt that is deactivated together with this one.
     pub hw: Option<IntId>,
     /// For a GICv2 SGI: the CPU that sent it, 0-7. Always 0 on GICv3.
@@ -36,7 +37,6 @@ impl Lr {
         priority: 0,
         pending: false,
         active: false,
-        group1: false,
         hw: None,
         source: 0,
         eoi: false,
@@ -60,9 +60,8 @@ impl Lr {
         self.vintid.get() as u64
             | link
             | (self.priority as u64) << ich::PRIORITY_SHIFT
-            | if self.group1 { ich::GROUP1 } else { 0 }
-            | if self.pending { ich::PENDING } else { 0 }
-            | if self.active { ich::ACTIVE } else { 0 }
+            | if self.pending { ich::GROUP1 | ich::PENDING } else { 0 }
+            | if self.active { ich::GROUP1 | ich::ACTIVE } else { 0 }
     }
 
     /// What a value read from `ICH_LR<n>_EL2` means.
@@ -76,7 +75,6 @@ impl Lr {
             priority: (raw >> ich::PRIORITY_SHIFT) as u8,
             pending: raw & ich::PENDING != 0,
             active: raw & ich::ACTIVE != 0,
-            group1: raw & ich::GROUP1 != 0,
             hw: if linked { Some(pintid) } else { None },
             source: 0,
             eoi: !linked && raw & ich::EOI != 0,
@@ -91,6 +89,7 @@ mod ich {
     /// Bit 41 belongs to pINTID where HW is set, and asks for an EOI maintenance interrupt where it is not.
     pub const EOI: u64 = 1 << 41;
     pub const PRIORITY_SHIFT: u32 = 48;
+    /// Signalled as Group 1: IRQ.
     pub const GROUP1: u64 = 1 << 60;
     pub const HW: u64 = 1 << 61;
     pub const PENDING: u64 = 1 << 62;
@@ -147,14 +146,14 @@ mod tests {
 
     #[test]
     fn a_pending_group_1_interrupt_is_encoded_as_ihi_0069_says() {
-        let lr = Lr { vintid: IntId::new(31), priority: 0xa0, pending: true, group1: true, ..Lr::EMPTY };
+        let lr = Lr { vintid: IntId::new(31), priority: 0xa0, pending: true, ..Lr::EMPTY };
         assert_eq!(lr.to_ich(), 0x50a0_0000_0000_001f);
     }
 
     #[test]
     fn a_linked_timer_carries_its_physical_interrupt() {
         let timer = IntId::new(27);
-        let lr = Lr { vintid: timer, hw: Some(timer), active: true, group1: true, ..Lr::EMPTY };
+        let lr = Lr { vintid: timer, hw: Some(timer), active: true, ..Lr::EMPTY };
         assert_eq!(lr.to_ich(), 0xb000_001b_0000_001b);
     }
 
@@ -174,12 +173,12 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_what_is_read(
-            vintid in 0u32..1020, priority: u8, pending: bool, active: bool, group1: bool,
+            vintid in 0u32..1020, priority: u8, pending: bool, active: bool,
             hw in proptest::option::of(0u32..1020), eoi: bool,
         ) {
             let hw = hw.map(IntId::new);
             let eoi = eoi && hw.is_none();
-            let lr = Lr { vintid: IntId::new(vintid), priority, pending, active, group1, hw, source: 0, eoi };
+            let lr = Lr { vintid: IntId::new(vintid), priority, pending, active, hw, source: 0, eoi };
             prop_assert_eq!(Lr::from_ich(lr.to_ich()), lr);
         }
     }

@@ -11,8 +11,8 @@
 //! * [`LrBank`] is the private half, one per vCPU, owned by the vCPU's home pCPU: which interrupt sits in which
 //!   list register.
 //! * [`ListRegisters`] and [`PhysicalGic`] are the hardware, as far as this room needs it.
-//! * [`v3`] is the GICv3 front end. A GICv2 front end fits beside it over the same core: SGIs already carry a
-//!   bitmap of source CPUs, and [`Lr`] has the source field of `GICH_LR<n>`.
+//! * [`v2`] and [`v3`] are the front ends: what the guest finds in memory and, on GICv3, in system registers.
+//!   [`Register`] is a register of either.
 //!
 //! # Who needs attention
 //!
@@ -31,7 +31,7 @@
 //! | an event was sent to the vCPU it runs | [`Vgic::upcall`]; [`Vgic::resync`] if that says so |
 //! | a linked PPI came (priority dropped only) | [`Vgic::taken`], then [`Vgic::resync`] |
 //! | the timer is seen to have dropped its line | [`Vgic::set_line`], then [`Vgic::resync`] |
-//! | the guest accesses a register of its GIC | [`Vgic::fold`], [`Vgic::read`] or [`Vgic::write`] |
+//! | the guest accesses a register of its GIC | [`Vgic::fold`], [`Register::read`] or [`Register::write`] |
 //! | the guest writes ICC_SGI1R_EL1 | [`Vgic::sgi1r`] |
 //! | the guest executes a trapped WFI | [`Vgic::fold`], [`Vgic::deliverable`] |
 //! | the vCPU stops running here | [`Vgic::unload`], *after* its timer is stopped |
@@ -52,7 +52,9 @@
 #![forbid(unsafe_code)]
 
 mod bank;
+mod bits;
 mod fold;
+mod front;
 mod inject;
 mod local;
 mod lr;
@@ -63,11 +65,13 @@ mod sgi;
 mod spi;
 mod state;
 mod sync;
+pub mod v2;
 pub mod v3;
 
 #[cfg(test)]
 mod tests;
 
+pub use front::{Register, Version};
 pub use inject::Upcall;
 pub use local::LrBank;
 pub use lr::{ListRegisters, Lr, MAX_LRS, Maintenance, PhysicalGic};

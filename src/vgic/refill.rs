@@ -186,7 +186,6 @@ impl Vgic {
             priority: wish.priority,
             pending: token.is_some() || wish.eligible && !wish.active && asserted,
             active: wish.active,
-            group1: true,
             hw: linked.then_some(wish.intid),
             source,
             eoi: look_again && !linked,
@@ -203,7 +202,7 @@ impl Vgic {
         let pending = eligible && !outranked && (irq.claim(None).is_some() || irq.is_asserted());
         let active = irq.is_active();
         if pending || active {
-            let lr = Lr { vintid: UPCALL, priority, pending, active, group1: true, ..Lr::EMPTY };
+            let lr = Lr { vintid: UPCALL, priority, pending, active, ..Lr::EMPTY };
             local.put(hw, 0, lr);
         } else if local.used & 1 != 0 {
             local.take(hw, 0);

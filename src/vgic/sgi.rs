@@ -29,6 +29,17 @@ impl Senders {
         self.0.fetch_or(u16::from(1u8.wrapping_shl(source.into())), SeqCst);
     }
 
+    /// Who has it pending: bit `s` for sender `s`.
+    pub fn pending(&self) -> u8 {
+        let word = self.0.load(SeqCst);
+        (word | word >> 8) as u8
+    }
+
+    /// It is no longer pending from the senders in `mask`.
+    pub fn withdraw_from(&self, mask: u8) {
+        self.0.fetch_and(!u16::from_le_bytes([mask, mask]), SeqCst);
+    }
+
     /// It is no longer pending from anyone.
     pub fn withdraw(&self) {
         self.0.store(0, SeqCst);

@@ -103,6 +103,11 @@ impl Private {
         self.bank.withdraw(mask & !SGIS);
     }
 
+    /// Who sent SGI `sgi`, if there is such an SGI.
+    pub fn senders(&self, sgi: usize) -> Option<&Senders> {
+        self.senders.get(sgi)
+    }
+
     fn sgis(&self, mask: u32) -> impl Iterator<Item = (u32, &Senders)> {
         bits(mask & SGIS).filter_map(|sgi| Some((sgi, self.senders.get(sgi as usize)?)))
     }
@@ -182,6 +187,23 @@ impl Vgic {
             }
         }
         woken
+    }
+
+    /// Sends SPI `n` of bank `index` (counted from 0) to `target` from now on; to nobody if there is none. Who needs
+    /// attention.
+    pub(super) fn reroute(&self, index: usize, n: u32, target: Option<VcpuId>) -> VcpuSet {
+        let Some(spi) = self.spis.get(index) else { return VcpuSet::EMPTY };
+        let old = spi.set_route(n, target);
+        if old == target {
+            return VcpuSet::EMPTY;
+        }
+        // The old target may be about to take the interrupt by the old route: it has to look again, whether
+        // it is seen to hold the interrupt or not.
+        let woken = old.map_or(VcpuSet::EMPTY, VcpuSet::one);
+        if let Some(old) = old {
+            self.hint(old, 2 << index);
+        }
+        woken.union(self.notify(index, spi, 1 << n))
     }
 
     /// Tells `vcpu` to look through `banks` (in the form of [`Private::hints`]) at its next resync.

@@ -20,6 +20,8 @@ pub enum Package {
     Named(&'static str),
     /// The newest kernel image of a series, such as `6.12`, in a flavour, such as `-rt-arm64`.
     Kernel(&'static str, &'static str),
+    /// The same package, for the device trees of our boards that are in it.
+    Trees(&'static str, &'static str),
 }
 
 /// The directory with the unpacked files of `package`, kept under the name `kept`; downloads it if it is not there.
@@ -39,7 +41,7 @@ pub fn unpacked(package: Package, kept: &str) -> Result<PathBuf, String> {
     })?;
     let name = match package {
         Package::Named(name) => name.to_owned(),
-        Package::Kernel(series, flavour) => {
+        Package::Kernel(series, flavour) | Package::Trees(series, flavour) => {
             let names = apt.names(&format!("linux-image-{series}."))?;
             let newest =
                 names.iter().filter(|name| is_kernel(name, series, flavour)).max_by_key(|name| numbers(name));
@@ -71,6 +73,7 @@ fn unpack(file: &Path, package: Package, place: &Path) -> Result<(), String> {
     let parts: &[&str] = match package {
         Package::Named(_) => &["*"],
         Package::Kernel(..) => &["./boot/*", "*/drivers/xen/xen-evtchn.ko*"],
+        Package::Trees(..) => &["*/broadcom/bcm2711-rpi-4-b.dtb", "*/xilinx/zynqmp-zcu102-rev1.0.dtb"],
     };
     let archive = dpkg.stdout.take().map_or_else(Stdio::null, Stdio::from);
     let mut tar = Command::new("tar");

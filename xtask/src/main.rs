@@ -1,6 +1,7 @@
 //! `cargo xtask`: build and test Portunus. `cargo xtask help` lists the commands.
 
 mod bench;
+mod boards;
 mod cpio;
 mod debian;
 mod errata;
@@ -23,9 +24,9 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask build     the bootable arm64 image, at target/portunus/Image, and the guests
 cargo xtask guests    the bare-metal guests, at target/portunus/guests/NAME
-cargo xtask run [TREE]
+cargo xtask run [MACHINE] [--gic 2] [TREE]
                       builds all that and boots qemu/trees/TREE.dts (seed, if none is named) in QEMU, console on
-                      this terminal
+                      this terminal; MACHINE is virt (if none is named; with --gic 2 it has a GICv2), rpi4 or zcu102
 cargo xtask fetch linux
                       downloads Debian's arm64 kernels, busybox and Xen as packages, once
 cargo xtask run linux [--xen] [KERNEL]
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
         "test-qemu" => build().and_then(|()| scenarios::test(first)),
         "fetch" if first == "linux" => linux::fetch(),
         "run" if first == "linux" => linux::run(rest),
-        "run" => build().and_then(|()| qemu::interactive(if first.is_empty() { "seed" } else { first })),
+        "run" => build().and_then(|()| qemu::interactive(&arguments)),
         "xen" => {
             let seconds = rest.first().and_then(|number| number.parse().ok()).unwrap_or(30);
             let options = rest.get(1..).unwrap_or_default().join(" ");

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use crate::trees;
+use crate::{boards, trees};
 
 /// What every machine of ours is: QEMU's `virt` with a GICv3 and nothing that is not needed.
 pub const BASE: [&str; 6] = ["-nographic", "-nodefaults", "-net", "none", "-serial", "stdio"];
@@ -98,16 +98,36 @@ fn follow(lines: &Receiver<String>, expectation: &Expectation<'_>) -> (String, O
     (log, None)
 }
 
-/// Boots the image with `qemu/trees/<tree>.dts`, console on this terminal. QEMU's escape key is moved from Ctrl-A to
-/// Ctrl-], so that Ctrl-A reaches the hypervisor.
-pub fn interactive(tree: &str) -> Result<(), String> {
+/// Boots the image as `words` say: a machine, `--gic 2`, and a tree in `qemu/trees`. Console on this terminal; QEMU's
+/// escape key is moved from Ctrl-A to Ctrl-], so that Ctrl-A reaches the hypervisor.
+pub fn interactive(words: &[String]) -> Result<(), String> {
+    let (machine, tree) = choose(words)?;
     println!("QEMU: leave with Ctrl-] x, its monitor is Ctrl-] c");
-    let machine =
-        ["-M", "virt,virtualization=on,gic-version=3", "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"];
     let console = ["-nographic", "-nodefaults", "-net", "none", "-echr", "0x1d", "-serial", "mon:stdio"];
     let tree = trees::compose(&machine, tree, "run")?;
     let image = ["-kernel", crate::image::IMAGE];
     crate::image::run(
         Command::new("qemu-system-aarch64").args(machine).args(console).args(image).args(tree.arguments),
     )
+}
+
+/// QEMU's arguments for a machine, and the name of a tree.
+fn choose(words: &[String]) -> Result<(Vec<&'static str>, &str), String> {
+    let (mut board, mut gic, mut tree) = (None, "virt,virtualization=on,gic-version=3", "seed");
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        match word {
+            "virt" => board = None,
+            "rpi4" => board = Some(&boards::RPI4),
+            "zcu102" => board = Some(&boards::ZCU102),
+            "--gic" => match words.next() {
+                Some("2") => gic = "virt,virtualization=on,gic-version=2",
+                Some("3") => gic = "virt,virtualization=on,gic-version=3",
+                _ => return Err("--gic is followed by 2 or 3".into()),
+            },
+            name => tree = name,
+        }
+    }
+    let virt = || vec!["-M", gic, "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"];
+    Ok((board.map_or_else(virt, |board| board.machine.to_vec()), tree))
 }

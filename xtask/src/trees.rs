@@ -1,4 +1,4 @@
-//! Device trees for QEMU: the machine's own tree, dumped by QEMU, with a fragment of ours added.
+//! Device trees for QEMU: the machine's own tree, dumped by QEMU or the board's, with a fragment of ours added.
 //!
 //! A fragment names a module by `reg = <MODULE(name)>` (`modules` says which file that is); the composer gives it an
 //! address and has QEMU put the file there.
@@ -6,11 +6,11 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::modules;
 use crate::qemu::BASE;
+use crate::{boards, modules};
 
 const DIRECTORY: &str = "target/portunus/trees";
-/// Where the first module goes, and the distance between two.
+/// Where the first module goes on `virt`, and the distance between two.
 const FIRST_MODULE: u64 = 0x5000_0000;
 const MODULE_STEP: u64 = 0x20_0000;
 
@@ -31,20 +31,13 @@ pub fn compose(machine: &[&str], fragment: &str, name: &str) -> Result<Composed,
 /// The same with the text of a fragment.
 pub fn compose_source(machine: &[&str], fragment: &str, name: &str) -> Result<Composed, String> {
     fs::create_dir_all(DIRECTORY).map_err(|e| e.to_string())?;
-    let (dumped, source, blob) = (
-        format!("{DIRECTORY}/{name}.base.dtb"),
-        format!("{DIRECTORY}/{name}.dts"),
-        format!("{DIRECTORY}/{name}.dtb"),
-    );
-    let mut arguments: Vec<String> = machine.iter().chain(&BASE).map(ToString::to_string).collect();
-    let dump = format!(",dumpdtb={dumped}");
-    match arguments.iter().position(|argument| argument == "-M").and_then(|at| arguments.get_mut(at + 1)) {
-        Some(model) => model.push_str(&dump),
-        None => return Err("the machine has no -M".into()),
-    }
-    quiet(Command::new("qemu-system-aarch64").args(&arguments))?;
-    let base = output(Command::new("dtc").args(["-q", "-I", "dtb", "-O", "dts", &dumped]))?;
-    let (added, modules) = place(fragment, &|module| {
+    let (source, blob) = (format!("{DIRECTORY}/{name}.dts"), format!("{DIRECTORY}/{name}.dtb"));
+    let (base, first) = match boards::of(machine) {
+        Some(board) => (board.tree()?.display().to_string(), board.modules),
+        None => (dump(machine, name)?, FIRST_MODULE),
+    };
+    let base = output(Command::new("dtc").args(["-q", "-I", "dtb", "-O", "dts", &base]))?;
+    let (added, modules) = place(fragment, first, &|module| {
         let path = modules::path(module)?;
         fs::metadata(&path)
             .map(|file| file.len())
@@ -58,6 +51,18 @@ pub fn compose_source(machine: &[&str], fragment: &str, name: &str) -> Result<Co
         arguments.extend(["-device".into(), format!("loader,file={file},addr={address:#x},force-raw=on")]);
     }
     Ok(Composed { arguments })
+}
+
+/// The tree that QEMU makes for `machine`; answers the file's name.
+fn dump(machine: &[&str], name: &str) -> Result<String, String> {
+    let dumped = format!("{DIRECTORY}/{name}.base.dtb");
+    let mut arguments: Vec<String> = machine.iter().chain(&BASE).map(ToString::to_string).collect();
+    match arguments.iter().position(|argument| argument == "-M").and_then(|at| arguments.get_mut(at + 1)) {
+        Some(model) => model.push_str(&format!(",dumpdtb={dumped}")),
+        None => return Err("the machine has no -M".into()),
+    }
+    quiet(Command::new("qemu-system-aarch64").args(&arguments))?;
+    Ok(dumped)
 }
 
 /// The machine's tree with a fragment behind it; the fragment's memory reservations go to the front, where the language
@@ -80,11 +85,16 @@ struct Module {
     address: u64,
 }
 
-/// Replaces every `MODULE(name)` by the cells of its address and size. A module that is named twice is loaded once.
-fn place(text: &str, size_of: &dyn Fn(&str) -> Result<u64, String>) -> Result<(String, Vec<Module>), String> {
+/// Replaces every `MODULE(name)` by the cells of its address, from `first` on, and size. A module that is named twice is
+/// loaded once.
+fn place(
+    text: &str,
+    first: u64,
+    size_of: &dyn Fn(&str) -> Result<u64, String>,
+) -> Result<(String, Vec<Module>), String> {
     const MARK: &str = "MODULE(";
     let mut modules: Vec<Module> = Vec::new();
-    let mut next = FIRST_MODULE;
+    let mut next = first;
     let mut pieces = text.split(MARK);
     let mut placed = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
@@ -130,7 +140,8 @@ mod tests {
     #[test]
     fn modules_get_addresses_and_a_file_named_twice_is_loaded_once() {
         let text = "a = <MODULE(one)>; b = <MODULE(two)>; c = <MODULE(one)>;";
-        let (placed, modules) = place(text, &|name| Ok(if name == "one" { 0x20_0001 } else { 7 })).unwrap();
+        let (placed, modules) =
+            place(text, FIRST_MODULE, &|name| Ok(if name == "one" { 0x20_0001 } else { 7 })).unwrap();
         assert_eq!(
             placed,
             "a = <0x0 0x50000000 0x0 0x200001>; b = <0x0 0x50400000 0x0 0x7>; c = <0x0 0x50000000 0x0 0x200001>;"

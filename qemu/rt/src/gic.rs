@@ -1,8 +1,9 @@
-//! GICv3 as a domU sees it: Group 1 interrupts, one priority (Arm IHI 0069).
+//! GICv3 as a domU sees it: Group 1 interrupts, one priority (Arm IHI 0069). Where the domain has a GICv2, `gicv2` does
+//! the same.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::{Machine, cpu, event, machine, mmio, read_sysreg, write_sysreg};
+use crate::{Machine, cpu, event, gicv2, machine, mmio, read_sysreg, write_sysreg};
 
 const GICD_CTLR: usize = 0x0000;
 const GICD_TYPER: usize = 0x0004;
@@ -98,12 +99,18 @@ fn clear(base: usize, word: usize) {
 }
 
 pub(crate) fn init(machine: &Machine) {
+    if machine.gicc.size != 0 {
+        return gicv2::init(machine);
+    }
     mmio::write32(machine.gicd.start + GICD_CTLR, CTLR_ON);
     init_cpu(machine);
 }
 
 /// The redistributor and the CPU interface of this vCPU. SGIs, the upcall and the virtual timer come in from here on.
-pub(crate) fn init_cpu(_: &Machine) {
+pub(crate) fn init_cpu(machine: &Machine) {
+    if gicv2::is_used() {
+        return gicv2::init_cpu(machine);
+    }
     let frame = redistributor(0);
     const ASLEEP: u32 = 1 << 2;
     mmio::write32(frame + GICR_WAKER, 0);
@@ -124,6 +131,9 @@ pub(crate) fn init_cpu(_: &Machine) {
 
 /// Lets an interrupt in: a private one on this vCPU, a shared one to this vCPU.
 pub fn enable(intid: u32) {
+    if gicv2::is_used() {
+        return gicv2::enable(intid);
+    }
     let n = intid as usize;
     if intid < 32 {
         mmio::write32(redistributor(GICR_SGI + GICD_ISENABLER), 1 << intid);
@@ -140,6 +150,9 @@ pub fn enable(intid: u32) {
 
 /// Keeps an interrupt out.
 pub fn disable(intid: u32) {
+    if gicv2::is_used() {
+        return gicv2::disable(intid);
+    }
     let (word, bit) = (intid as usize / 32 * 4, 1 << (intid % 32));
     if intid < 32 {
         mmio::write32(redistributor(GICR_SGI + GICD_ICENABLER), bit);
@@ -150,6 +163,9 @@ pub fn disable(intid: u32) {
 
 /// Sends SGI `intid` to the vCPU with this number.
 pub fn send_sgi(intid: u32, vcpu: usize) {
+    if gicv2::is_used() {
+        return gicv2::send_sgi(intid, vcpu);
+    }
     let affinity = machine::get().cpus().get(vcpu).copied().unwrap_or(0);
     let (aff0, higher) = (affinity & 0xff, affinity >> 8 & 0xffff);
     // ICC_SGI1R_EL1: target list 15:0 of range RS 47:44, Aff1 23:16, INTID 27:24, Aff2 39:32.
@@ -165,6 +181,9 @@ pub fn send_sgi(intid: u32, vcpu: usize) {
 
 /// Takes interrupts until none is pending.
 pub(crate) fn interrupt() {
+    if gicv2::is_used() {
+        return gicv2::interrupt();
+    }
     loop {
         let intid = read_sysreg!("icc_iar1_el1") as u32 & 0xff_ffff;
         if intid >= SPURIOUS {
@@ -179,7 +198,7 @@ pub(crate) fn interrupt() {
     }
 }
 
-fn handle(intid: u32) {
+pub(crate) fn handle(intid: u32) {
     let handler = HANDLER.load(Ordering::Acquire);
     if handler == 0 {
         panic!("interrupt {intid}, and nobody to take it");

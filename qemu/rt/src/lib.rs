@@ -1,7 +1,7 @@
 //! A small runtime for bare-metal AArch64 domUs, on Portunus or on Xen.
 //!
 //! Decides how a domU starts and what it stands on: one flat arm64 `Image`, position independent, MMU and caches on,
-//! an identity map made from the device tree, a console, a GICv3, timers, other vCPUs, hypercalls, event channels.
+//! an identity map made from the device tree, a console, a GICv2 or GICv3, timers, other vCPUs, hypercalls, event channels.
 //! It trusts the hypervisor and its device tree; it has no heap, no FP, and needs no allocation.
 //!
 //! # A domU in ten lines
@@ -27,6 +27,7 @@ pub mod cpu;
 pub mod event;
 pub mod exception;
 pub mod gic;
+mod gicv2;
 pub mod hypercall;
 pub mod machine;
 pub mod mmio;

@@ -34,7 +34,9 @@ pub struct Machine {
     cpus: usize,
     /// GIC distributor.
     pub gicd: Span,
-    /// GICv3 redistributors.
+    /// GICv2 CPU interface; empty on GICv3.
+    pub gicc: Span,
+    /// GICv3 redistributors; empty on GICv2.
     pub gicr: Span,
     /// The console, if there is one.
     pub uart: Option<usize>,
@@ -90,13 +92,18 @@ fn read(tree: usize) -> Result<Machine, &'static str> {
                 machine.gicd = regs.next().ok_or("the GIC has no reg")?;
                 machine.gicr = regs.next().ok_or("the GIC has no redistributors")?;
             }
+            Some("arm,gic-400" | "arm,cortex-a15-gic") => {
+                let mut regs = spans(&node);
+                machine.gicd = regs.next().ok_or("the GIC has no reg")?;
+                machine.gicc = regs.next().ok_or("the GIC has no CPU interface")?;
+            }
             Some("arm,sbsa-uart" | "arm,pl011") => machine.uart = spans(&node).next().map(|span| span.start),
             _ if node.name == "hypervisor" => machine.hypervisor = text(&node, "compatible"),
             _ if node.name == "chosen" => machine.bootargs = text(&node, "bootargs").unwrap_or(""),
             _ => {}
         }
     }
-    if machine.gicd.size == 0 { Err("no GICv3") } else { Ok(machine) }
+    if machine.gicd.size == 0 { Err("no GICv2 or GICv3") } else { Ok(machine) }
 }
 
 /// The first string of a property.

@@ -5,8 +5,8 @@ use core::panic::PanicInfo;
 
 use crate::{Machine, console, cpu, gic, machine, mmu, println, psci, smp};
 
-/// Bytes of stack of each vCPU.
-const STACK_SIZE: usize = 16 * 1024;
+/// Bytes of stack of each vCPU. Nothing guards their ends: what overflows runs into the variables of the image.
+const STACK_SIZE: usize = 64 * 1024;
 
 #[repr(C, align(16))]
 struct Stacks(core::cell::UnsafeCell<[[u8; STACK_SIZE]; cpu::MAX]>);

@@ -29,7 +29,12 @@ pub fn microseconds(count: u64) -> u64 {
 
 /// Raises [`INTID`] on this vCPU `ticks` from now. The interrupt is a level: it stays until [`stop`] or another start.
 pub fn start(ticks: u64) {
-    write_sysreg!("cntv_cval_el0", now() + ticks);
+    start_at(now() + ticks);
+}
+
+/// Raises [`INTID`] on this vCPU when the counter reaches `time`.
+pub fn start_at(time: u64) {
+    write_sysreg!("cntv_cval_el0", time);
     write_sysreg!("cntv_ctl_el0", 1);
 }
 

@@ -39,6 +39,33 @@ impl Mmio {
         value
     }
 
+    /// Reads the 8-bit register at byte `offset`; an offset outside reads zero.
+    #[inline]
+    #[must_use]
+    pub fn read8(self, offset: u64) -> u8 {
+        if offset >= self.size {
+            return 0;
+        }
+        let value: u32;
+        // SAFETY: inside the span that `new` was promised.
+        unsafe {
+            asm!("ldrb {:w}, [{}]", out(reg) value, in(reg) self.base + offset, options(nostack, preserves_flags))
+        };
+        value as u8
+    }
+
+    /// Writes the 8-bit register at byte `offset`; an offset outside is ignored.
+    #[inline]
+    pub fn write8(self, offset: u64, value: u8) {
+        if offset < self.size {
+            let value = u32::from(value);
+            // SAFETY: inside the span that `new` was promised.
+            unsafe {
+                asm!("strb {:w}, [{}]", in(reg) value, in(reg) self.base + offset, options(nostack, preserves_flags))
+            };
+        }
+    }
+
     /// Writes the 32-bit register at byte `offset`; an offset outside is ignored.
     #[inline]
     pub fn write32(self, offset: u64, value: u32) {

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod el1;
 pub mod fp;
 pub mod gic;
+pub mod gicv2;
 pub mod gicv3;
 pub mod guest;
 pub mod ids;

@@ -11,7 +11,7 @@ use portunus::vdev::esr::Esr;
 
 use super::start::TrapFrame;
 use super::sysreg::{ELR_EL2, ESR_EL2, FAR_EL2, MPIDR_EL1, SPSR_EL2};
-use super::{gicv3, park, percpu};
+use super::{gic, park, percpu};
 use crate::platform::console;
 
 /// Which of the vectors the CPU took (Arm ARM DDI 0487, D1.3.1).
@@ -32,7 +32,7 @@ static REPORTING: AtomicU32 = AtomicU32::new(0);
 
 /// Stops the other CPUs: whatever is wrong, a person should find the machine as it is now.
 pub fn stop_others() {
-    gicv3::send_sgi_to_others(STOP);
+    gic::send_sgi_to_others(STOP);
 }
 
 /// The SGI by which a CPU that reports a fault stops the others.

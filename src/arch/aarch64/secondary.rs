@@ -16,7 +16,7 @@ use portunus::plan::{Cpu, EnableMethod};
 use super::map::{self, Regime};
 use super::psci::{Firmware, PsciError};
 use super::sysreg::{CNTFRQ_EL0, CNTPCT_EL0};
-use super::{cache, gicv3, ids, park, percpu};
+use super::{cache, ids, park, percpu};
 use crate::run::{self, Pcpu};
 
 /// What a starting CPU is told. Read with its MMU off, so it is cleaned to the point of coherency.
@@ -180,13 +180,11 @@ fn clean<T>(start: *const T, size: usize) {
 #[unsafe(no_mangle)]
 extern "C" fn secondary_main(percpu: &'static Pcpu) -> ! {
     percpu::adopt(percpu);
-    if !gicv3::init_cpu() {
-        log::warn!("CPU {} ({}) has no GICv3 interface that EL2 may use", percpu.cpu, percpu.affinity);
+    if let Err(reason) = percpu.gic.init() {
+        log::warn!("CPU {} ({}) cannot be used: {reason}", percpu.cpu, percpu.affinity);
         park();
     }
-    if !percpu.redistributor.init() {
-        log::warn!("CPU {} ({}): its redistributor does not wake", percpu.cpu, percpu.affinity);
-    }
+    percpu.sgi.learn();
     percpu.ids.call_once(ids::gather);
     while !RELEASED.load(Ordering::Acquire) {
         aarch64_cpu::asm::wfe();

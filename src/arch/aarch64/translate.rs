@@ -6,6 +6,7 @@ use core::arch::asm;
 
 use portunus::addr::{Gva, Ipa, Pa};
 
+use super::gic;
 use super::sysreg::PAR_EL1;
 
 /// PAR_EL1.F: the translation failed.
@@ -13,7 +14,8 @@ const FAILED: u64 = 1;
 /// PAR_EL1.PA, bits 47:12.
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 
-/// Physical address of `address` for a load (or a store) of the loaded vCPU at EL1; `None` if it would fault.
+/// Physical address of `address` for a load (or a store) of the loaded vCPU at EL1; `None` if it would fault, or reach a
+/// device: stage 2 maps one, the CPU interface of a GICv2, and EL2 accesses memory only on behalf of guests.
 #[inline(always)]
 #[must_use]
 pub fn both_stages(address: Gva, write: bool) -> Option<Pa> {
@@ -27,7 +29,11 @@ pub fn both_stages(address: Gva, write: bool) -> Option<Pa> {
             }
         }
     })?;
-    Some(Pa::new(result | address.page_offset()))
+    let address = Pa::new(result & ADDRESS | address.page_offset());
+    if result >> ATTRIBUTES_SHIFT & 0xf0 == 0 && gic::is_guest_device(address) {
+        return None;
+    }
+    Some(address)
 }
 
 /// IPA of `address` for an access of the loaded vCPU at EL1: stage 1 alone.
@@ -37,8 +43,12 @@ pub fn stage1(address: Gva) -> Option<Ipa> {
         // SAFETY: as above.
         unsafe { asm!("at s1e1r, {}", "isb", in(reg) address.get(), options(nostack, preserves_flags)) };
     })?;
-    Some(Ipa::new(result | address.page_offset()))
+    Some(Ipa::new(result & ADDRESS | address.page_offset()))
 }
+
+/// PAR_EL1.ATTR of a translation that did not fail, as in MAIR_EL1: the upper half is zero for Device memory, which
+/// stage 1 alone makes of RAM, too.
+const ATTRIBUTES_SHIFT: u32 = 56;
 
 /// Runs a translation and takes its result; PAR_EL1 is the guest's and keeps its value.
 #[inline(always)]
@@ -47,5 +57,5 @@ fn with_par(translate: impl FnOnce()) -> Option<u64> {
     translate();
     let par = PAR_EL1::read();
     PAR_EL1::write(guests);
-    (par & FAILED == 0).then_some(par & ADDRESS)
+    (par & FAILED == 0).then_some(par)
 }

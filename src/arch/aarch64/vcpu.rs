@@ -7,7 +7,7 @@ use portunus::mm::stage2;
 
 use super::el1::{El1, stop_walks};
 use super::fp::FpRegisters;
-use super::gicv3::VirtualCpu;
+use super::gic::VirtualCpu;
 use super::stage2::forget_local;
 use super::start::TrapFrame;
 use super::sysreg::{ELR_EL2, MIDR_EL1, SPSR_EL2, VMPIDR_EL2, VPIDR_EL2, VTTBR_EL2};
@@ -42,7 +42,7 @@ impl Registers {
             pc: 0,
             pstate: PSTATE_START,
             el1: El1::reset(),
-            gic: VirtualCpu::default(),
+            gic: VirtualCpu::new(),
             timers: Timers::new(counter_offset),
             fp: FpRegisters::new(),
             vmpidr: Affinity::of_vcpu(vcpu).get() | RES1,
@@ -58,7 +58,7 @@ impl Registers {
         self.pc = entry;
         self.pstate = PSTATE_START;
         self.el1 = El1::reset();
-        self.gic = VirtualCpu::default();
+        self.gic = VirtualCpu::new();
         self.timers = Timers::new(self.counter_offset);
         self.fp = FpRegisters::new();
     }

@@ -62,7 +62,7 @@ impl core::fmt::Display for List {
 }
 
 fn v3(node: &Node<'_, '_>, diags: &mut Diagnostics) -> Option<Gic> {
-    let dist = frame(node, 0, "the distributor (GICD)", diags);
+    let dist = frame(node, 0, "the distributor (GICD)", 0x1_0000, diags);
     let stride = stride(node, diags);
     let redist = regions(node, diags);
     let maintenance = maintenance(node, diags);
@@ -80,7 +80,8 @@ fn regions(node: &Node<'_, '_>, diags: &mut Diagnostics) -> Option<Vec<PaSpan>> 
         );
         return None;
     }
-    (1..=count).map(|index| frame(node, index as usize, "a redistributor region (GICR)", diags)).collect()
+    let region = |index| frame(node, index as usize, "a redistributor region (GICR)", 0x2_0000, diags);
+    (1..=count).map(region).collect()
 }
 
 /// The stride between redistributors; `Some(None)` where the architecture's own holds.
@@ -112,17 +113,30 @@ fn v2(node: &Node<'_, '_>, diags: &mut Diagnostics) -> Option<Gic> {
         );
         return None;
     }
-    let dist = frame(node, 0, "the distributor (GICD)", diags);
-    let cpu = frame(node, 1, "the CPU interface (GICC)", diags);
-    let hyp = frame(node, 2, "the virtual interface control (GICH)", diags);
-    let vcpu = frame(node, 3, "the virtual CPU interface (GICV)", diags);
+    let dist = frame(node, 0, "the distributor (GICD)", 0x1000, diags);
+    let cpu = frame(node, 1, "the CPU interface (GICC)", 0x2000, diags);
+    let hyp = frame(node, 2, "the virtual interface control (GICH)", 0x200, diags);
+    let vcpu = frame(node, 3, "the virtual CPU interface (GICV)", 0x2000, diags);
     let maintenance = maintenance(node, diags);
     Some(Gic::V2 { dist: dist?, cpu: cpu?, hyp: hyp?, vcpu: vcpu?, maintenance })
 }
 
-fn frame(node: &Node<'_, '_>, index: usize, what: &str, diags: &mut Diagnostics) -> Option<PaSpan> {
+/// Frame `index`, which is `what` and has at least `least` bytes (IHI 0048, 3.1 and 5.1; IHI 0069, 12.1): with less,
+/// registers that are needed would lie outside, such as GICC_DIR and GICV_DIR in their second page.
+fn frame(
+    node: &Node<'_, '_>,
+    index: usize,
+    what: &str,
+    least: u64,
+    diags: &mut Diagnostics,
+) -> Option<PaSpan> {
     let help = format_args!("take the node from the board's own device tree");
     match node.mmio(index) {
+        Ok(span) if span.size() < least => {
+            let size = span.size();
+            let why = format_args!("{what} has {size:#x} bytes, and its registers take {least:#x}");
+            diags.report(Code::GicReg, At::prop(node, "reg"), why, help);
+        }
         Ok(span) if span.start().is_aligned(PAGE_SIZE) => return Some(span),
         Ok(span) => {
             let why = format_args!("{what} at {} is not on a page of its own", span.start());

@@ -30,7 +30,7 @@ pub fn machine(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Machine> {
     let gic = gic::read(tree, diags);
     let timer = timer::read(tree, diags);
     let uart = uart::console(tree, diags);
-    let modules = modules::footprints(tree);
+    let modules = modules::footprints(tree, ram.as_deref().unwrap_or_default());
     Some(Machine {
         model: model(tree),
         cpus: cpus?,

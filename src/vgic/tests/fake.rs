@@ -19,7 +19,7 @@ impl FakeHw {
 
     /// What the guest would acknowledge, were nothing running: the most urgent in state "pending" (0b01).
     pub fn highest_pending(&self) -> Option<Lr> {
-        let pending = self.lrs.iter().filter(|lr| lr.pending && !lr.active && lr.group1);
+        let pending = self.lrs.iter().filter(|lr| lr.pending && !lr.active);
         pending.min_by_key(|lr| lr.priority).copied()
     }
 

@@ -20,6 +20,8 @@ mod registers;
 #[cfg(not(loom))]
 mod timer;
 #[cfg(not(loom))]
+mod v2;
+#[cfg(not(loom))]
 mod world;
 
 #[cfg(loom)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
 pub struct Irq {
-    pub latch: bool,
+    /// Pending until acknowledged, from each sender: bit 0 for what has no sender.
+    pub latch: u8,
     pub line: bool,
     pub edge: bool,
     pub enabled: bool,
@@ -15,7 +16,7 @@ pub struct Irq {
 
 impl Irq {
     pub fn pending(&self) -> bool {
-        self.latch || self.line && !self.edge
+        self.latch != 0 || self.line && !self.edge
     }
 }
 
@@ -28,7 +29,7 @@ pub struct Model {
 impl Model {
     pub fn new(vcpus: usize, spis: u32) -> Self {
         let fresh = |target, edge| Irq {
-            latch: false,
+            latch: 0,
             line: false,
             edge,
             enabled: false,
@@ -48,7 +49,7 @@ impl Model {
     pub fn drive(&mut self, vcpu: usize, intid: u32, high: bool) {
         let irq = self.irq(vcpu, intid);
         if high && !irq.line && irq.edge {
-            irq.latch = true;
+            irq.latch |= 1;
         }
         irq.line = high;
     }
@@ -69,9 +70,10 @@ impl Model {
         ready().filter(|(_, irq)| irq.priority == best).map(|(intid, _)| intid).collect()
     }
 
-    pub fn acknowledge(&mut self, vcpu: usize, intid: u32) {
+    pub fn acknowledge(&mut self, vcpu: usize, intid: u32, source: u8) {
         let irq = self.irq(vcpu, intid);
-        irq.latch = false;
+        assert!(irq.latch & 1 << source != 0 || intid >= 16, "CPU {source} did not send SGI {intid}");
+        irq.latch &= !(1 << source);
         irq.active = true;
     }
 }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::Version;
 use super::world::{TIMER, UPCALL, World};
 
 #[derive(Clone, Debug)]
@@ -103,8 +104,8 @@ fn apply(world: &mut World, v: usize, op: &Op) {
     }
 }
 
-fn start(lrs: usize) -> World {
-    let mut world = World::new(VCPUS, 64, lrs);
+fn start(version: Version, lrs: usize) -> World {
+    let mut world = World::with(version, VCPUS, 64, lrs);
     world.enable_distributor(true);
     for v in 0..VCPUS {
         for intid in (0..4).chain([20, TIMER, UPCALL]).chain(SPIS) {
@@ -115,6 +116,15 @@ fn start(lrs: usize) -> World {
     }
     world.service();
     world
+}
+
+fn play(mut world: World, ops: Vec<(usize, Op)>) {
+    world.compare();
+    for (v, op) in ops {
+        apply(&mut world, v, &op);
+        world.service();
+        world.compare();
+    }
 }
 
 fn lrs() -> impl Strategy<Value = usize> {
@@ -128,12 +138,11 @@ proptest! {
     fn the_guest_sees_what_a_gic_with_unlimited_list_registers_would_show(
         lrs in lrs(), ops in prop::collection::vec((0..VCPUS, op()), 1..120),
     ) {
-        let mut world = start(lrs);
-        world.compare();
-        for (v, op) in ops {
-            apply(&mut world, v, &op);
-            world.service();
-            world.compare();
-        }
+        play(start(Version::V3, lrs), ops);
+    }
+
+    #[test]
+    fn a_gicv2_guest_sees_it_too(lrs in lrs(), ops in prop::collection::vec((0..VCPUS, op()), 1..120)) {
+        play(start(Version::V2, lrs), ops);
     }
 }

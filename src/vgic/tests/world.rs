@@ -1,7 +1,7 @@
 //! A domain at work: the virtual GIC on fake hardware, in step with the reference model.
 
-use super::super::v3::{GICD_BASE, GICR_BASE, GICR_STRIDE, Register};
-use super::super::{LrBank, SgiSource, Upcall, VcpuSet, Vgic, Width};
+use super::super::v3::{GICD_BASE, GICR_BASE, GICR_STRIDE};
+use super::super::{LrBank, Register, SgiSource, Upcall, VcpuSet, Version, Vgic, Width};
 use super::fake::FakeHw;
 use super::model::Model;
 use crate::addr::{Affinity, IntId, Ipa, VcpuId};
@@ -35,6 +35,7 @@ impl Cpu {
 }
 
 pub struct World {
+    pub version: Version,
     pub vgic: Vgic,
     pub cpus: Vec<Cpu>,
     pub model: Model,
@@ -43,6 +44,10 @@ pub struct World {
 
 impl World {
     pub fn new(vcpus: usize, spis: u32, lrs: usize) -> Self {
+        Self::with(Version::V3, vcpus, spis, lrs)
+    }
+
+    pub fn with(version: Version, vcpus: usize, spis: u32, lrs: usize) -> Self {
         let vgic = Vgic::new(vcpus, spis, &[IntId::new(TIMER), IntId::new(30)]).unwrap();
         let cpu = |v| Cpu {
             local: LrBank::new(vcpu(v)),
@@ -53,6 +58,7 @@ impl World {
             timer: false,
         };
         let mut world = Self {
+            version,
             vgic,
             cpus: (0..vcpus).map(cpu).collect(),
             model: Model::new(vcpus, spis),
@@ -70,7 +76,11 @@ impl World {
 
     /// A world in which the distributor and all of `intids` are enabled, at priority 0xa0.
     pub fn ready(vcpus: usize, lrs: usize, intids: &[u32]) -> Self {
-        let mut world = Self::new(vcpus, 64, lrs);
+        Self::ready_with(Version::V3, vcpus, lrs, intids)
+    }
+
+    pub fn ready_with(version: Version, vcpus: usize, lrs: usize, intids: &[u32]) -> Self {
+        let mut world = Self::with(version, vcpus, 64, lrs);
         world.enable_distributor(true);
         for v in 0..vcpus {
             for &intid in intids {
@@ -87,16 +97,38 @@ impl World {
     }
 
     pub fn write(&mut self, ipa: u64, width: Width, value: u64) {
-        let register = Register::at(Ipa::new(ipa)).unwrap();
-        let woken = self.vgic.write(register, width, value).unwrap();
-        self.wake(woken);
+        self.write_as(0, ipa, width, value);
     }
 
     pub fn read(&self, ipa: u64, width: Width) -> u64 {
-        self.vgic.read(Register::at(Ipa::new(ipa)).unwrap(), width).unwrap()
+        self.read_as(0, ipa, width)
     }
 
-    /// Address of the array register at `offset` with `bits` bits for each interrupt.
+    /// A write by vCPU `v`, which matters where registers are banked.
+    pub fn write_as(&mut self, v: usize, ipa: u64, width: Width, value: u64) {
+        let register = Register::at(self.version, vcpu(v), Ipa::new(ipa)).unwrap();
+        let woken = register.write(&self.vgic, width, value).unwrap();
+        self.wake(woken);
+    }
+
+    pub fn read_as(&self, v: usize, ipa: u64, width: Width) -> u64 {
+        Register::at(self.version, vcpu(v), Ipa::new(ipa)).unwrap().read(&self.vgic, width).unwrap()
+    }
+
+    fn is_v2(&self) -> bool {
+        self.version == Version::V2
+    }
+
+    /// [`array`](Self::array) of this world's GIC: on GICv2 all are in the distributor.
+    fn place(&self, v: usize, intid: u32, offset: u64, bits: u64) -> u64 {
+        if self.is_v2() {
+            GICD_BASE.get() + offset + u64::from(intid) * bits / 32 * 4
+        } else {
+            Self::array(v, intid, offset, bits)
+        }
+    }
+
+    /// Address of the array register of a GICv3 at `offset` with `bits` bits for each interrupt.
     pub fn array(v: usize, intid: u32, offset: u64, bits: u64) -> u64 {
         let base =
             if intid < 32 { GICR_BASE.get() + GICR_STRIDE * v as u64 + 0x1_0000 } else { GICD_BASE.get() };
@@ -104,15 +136,16 @@ impl World {
     }
 
     fn write_bit(&mut self, v: usize, intid: u32, offset: u64) {
-        self.write(Self::array(v, intid, offset, 1), Width::Word, 1 << (intid % 32));
+        self.write_as(v, self.place(v, intid, offset, 1), Width::Word, 1 << (intid % 32));
     }
 
     pub fn read_bit(&self, v: usize, intid: u32, offset: u64) -> bool {
-        self.read(Self::array(v, intid, offset, 1), Width::Word) >> (intid % 32) & 1 != 0
+        self.read_as(v, self.place(v, intid, offset, 1), Width::Word) >> (intid % 32) & 1 != 0
     }
 
     pub fn enable_distributor(&mut self, on: bool) {
-        self.write(GICD_BASE.get(), Width::Word, if on { 0x12 } else { 0x10 });
+        let value = if self.is_v2() { u64::from(on) } else { 0x10 | u64::from(on) << 1 };
+        self.write(GICD_BASE.get(), Width::Word, value);
         self.model.enabled = on;
     }
 
@@ -121,21 +154,34 @@ impl World {
         self.model.irq(v, intid).enabled = on;
     }
 
-    /// ISPENDR or ICPENDR.
+    /// ISPENDR or ICPENDR; for SGIs of a GICv2, SPENDSGIR from the vCPU itself or CPENDSGIR from all.
     pub fn pend(&mut self, v: usize, intid: u32, on: bool) {
-        self.write_bit(v, intid, if on { 0x200 } else { 0x280 });
-        self.model.irq(v, intid).latch = on;
+        let mut senders = u8::from(on);
+        if self.is_v2() && intid < 16 {
+            let (offset, mask) = if on { (0xf20, 1 << v) } else { (0xf10, 0xff) };
+            let ipa = GICD_BASE.get() + offset + u64::from(intid);
+            self.write_as(v, ipa, Width::Byte, mask);
+            senders <<= v;
+        } else {
+            self.write_bit(v, intid, if on { 0x200 } else { 0x280 });
+        }
+        let irq = self.model.irq(v, intid);
+        irq.latch = if on { irq.latch | senders } else { 0 };
     }
 
     pub fn priority(&mut self, v: usize, intid: u32, priority: u8) {
-        let ipa = Self::array(v, intid, 0x400, 0) + u64::from(intid);
-        self.write(ipa, Width::Byte, priority.into());
+        let ipa = self.place(v, intid, 0x400, 0) + u64::from(intid);
+        self.write_as(v, ipa, Width::Byte, priority.into());
         self.model.irq(v, intid).priority = priority;
     }
 
     pub fn route(&mut self, intid: u32, target: usize) {
-        let affinity = Affinity::of_vcpu(vcpu(target)).get();
-        self.write(GICD_BASE.get() + 0x6000 + 8 * u64::from(intid), Width::Double, affinity);
+        if self.is_v2() {
+            self.write(GICD_BASE.get() + 0x800 + u64::from(intid), Width::Byte, 1 << target);
+        } else {
+            let affinity = Affinity::of_vcpu(vcpu(target)).get();
+            self.write(GICD_BASE.get() + 0x6000 + 8 * u64::from(intid), Width::Double, affinity);
+        }
         self.model.irq(0, intid).target = target;
     }
 
@@ -150,7 +196,7 @@ impl World {
     pub fn raise(&mut self, v: usize, intid: u32) {
         let woken = self.vgic.raise_edge(vcpu(v), IntId::new(intid));
         self.wake(woken);
-        self.model.irq(v, intid).latch = true;
+        self.model.irq(v, intid).latch |= 1;
     }
 
     pub fn line(&mut self, v: usize, intid: u32, high: bool) {
@@ -160,11 +206,17 @@ impl World {
     }
 
     pub fn sgi(&mut self, from: usize, to: usize, sgi: u32) {
+        if self.is_v2() {
+            let value = 1 << (16 + to) | u64::from(sgi);
+            self.write_as(from, GICD_BASE.get() + 0xf00, Width::Word, value);
+            self.model.irq(to, sgi).latch |= 1 << from;
+            return;
+        }
         let affinity = Affinity::of_vcpu(vcpu(to)).get();
         let value = 1 << (affinity & 0xf) | (affinity >> 8 & 0xff) << 16 | u64::from(sgi) << 24;
         let woken = self.vgic.sgi1r(vcpu(from), value);
         self.wake(woken);
-        self.model.irq(to, sgi).latch = true;
+        self.model.irq(to, sgi).latch |= 1;
     }
 
     pub fn sgi_from(&mut self, source: u8, to: usize, sgi: u32) {
@@ -219,7 +271,7 @@ impl World {
         let lr = cpu.hw.acknowledge(running)?;
         let intid = lr.vintid.get();
         assert!(self.model.best(v, running).contains(&intid), "INTID {intid} should not have been delivered");
-        self.model.acknowledge(v, intid);
+        self.model.acknowledge(v, intid, lr.source);
         cpu.running.push((intid, lr.priority));
         Some(intid)
     }

@@ -1,7 +1,7 @@
 //! The distributor's registers (GICD_*; IHI 0069, "The GIC Distributor register map").
 
+use super::super::bits::Array;
 use super::super::{Refused, VcpuSet, Vgic, Width};
-use super::bits::Array;
 use crate::addr::{Affinity, VcpuId};
 
 const CTLR: u64 = 0x0000;
@@ -78,19 +78,10 @@ impl Vgic {
     fn write_route(&self, offset: u64, width: Width, value: u64) -> Result<VcpuSet, Refused> {
         check_route(width)?;
         let Some((index, n)) = locate(offset) else { return Ok(VcpuSet::EMPTY) };
-        let Some(spi) = self.spis.get(index) else { return Ok(VcpuSet::EMPTY) };
         if offset & 4 != 0 {
             return Ok(VcpuSet::EMPTY);
         }
-        let target = self.vcpu_at(Affinity::from_mpidr(value & 0xff_ffff));
-        let old = spi.set_route(n, target);
-        // The old target may be about to take the interrupt by the old route: it has to look again, whether
-        // it is seen to hold the interrupt or not.
-        let woken = old.map_or(VcpuSet::EMPTY, VcpuSet::one);
-        if let Some(old) = old {
-            self.hint(old, 2 << index);
-        }
-        Ok(if old == target { VcpuSet::EMPTY } else { woken.union(self.notify(index, spi, 1 << n)) })
+        Ok(self.reroute(index, n, self.vcpu_at(Affinity::from_mpidr(value & 0xff_ffff))))
     }
 
     /// The vCPU with this affinity.

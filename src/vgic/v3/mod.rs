@@ -15,7 +15,6 @@
 //! ICC_SGI0R_EL1 and ICC_ASGI1R_EL1 are ignored by the caller: they send Group 0 SGIs, or SGIs to a security
 //! state that does not exist.
 
-mod bits;
 mod dist;
 mod redist;
 mod sgi;

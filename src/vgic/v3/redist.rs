@@ -1,8 +1,8 @@
 //! A redistributor's registers (GICR_*; IHI 0069, "The GIC Redistributor register map"): the RD_base frame, then
 //! the SGI_base frame.
 
+use super::super::bits::Array;
 use super::super::{Refused, VcpuSet, Vgic, Width};
-use super::bits::Array;
 use super::dist::{IIDR_VALUE, PIDR2, PIDR2_VALUE};
 use crate::addr::{Affinity, VcpuId};
 

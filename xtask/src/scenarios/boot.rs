@@ -1,6 +1,6 @@
 //! The hypervisor by itself: where it can be loaded, what it finds, what it says when it cannot go on.
 
-use super::{EL2, Scenario, TWO, Variant, scenario};
+use super::{EL2, GICV2, Scenario, TWO, Variant, scenario};
 
 /// The scenarios of the hypervisor alone.
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -49,9 +49,14 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         &["error: entered at EL1, but a hypervisor needs EL2: on QEMU virt add virtualization=on"],
     ));
     list.push(scenario(
-        "gicv2-is-refused",
-        &["-M", "virt,virtualization=on,gic-version=2", "-cpu", "cortex-a57", "-m", "1G"],
-        &["error: this machine has a GICv2", "stops here"],
+        "boot-gicv2",
+        &["-M", GICV2, "-cpu", "cortex-a57", "-smp", "8", "-m", "1G"],
+        &["GICv2 with 288 interrupt lines, 4 list registers", "8 of 8 CPUs ready"],
+    ));
+    list.push(scenario(
+        "gicv2-without-virtualization",
+        &["-M", "virt,gic-version=2", "-cpu", "cortex-a57", "-m", "1G"],
+        &["error: entered at EL1, but a hypervisor needs EL2: on QEMU virt add virtualization=on"],
     ));
     for (name, x0, wanted) in [
         ("x0-is-zero", 0, "x0 = 0x0 is no address of a device tree"),

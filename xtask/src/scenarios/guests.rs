@@ -8,7 +8,7 @@ const FOUR: [&str; 8] = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "4", "-m", "1G
 const ONE: [&str; 8] = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "1", "-m", "1G"];
 
 /// What the tree of the design document must lead to, in the order in which a user reads it.
-const SEED: [&str; 13] = [
+pub(super) const SEED: [&str; 13] = [
     "Portunus 0.",
     "2 domains, 2 channels",
     "2 domains unpaused",
@@ -24,7 +24,7 @@ const SEED: [&str; 13] = [
     "powering off",
 ];
 
-fn with_tree(fragment: &'static str, scenario: Scenario) -> Scenario {
+pub(super) fn with_tree(fragment: &'static str, scenario: Scenario) -> Scenario {
     Scenario { fragment: Some(fragment), ..scenario }
 }
 
@@ -42,8 +42,7 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     list.push(with_tree("uart-without-interrupt", scenario("guest-uart-without-interrupt", &TWO, &wanted)));
     list.push(with_tree("reserved-module", scenario("guest-reserved-module", &TWO, &SEED)));
     for (name, machine) in [("guest-smp", &FOUR), ("guest-smp-on-two", &TWO), ("guest-smp-on-one", &ONE)] {
-        let wanted = ["(domU1) smp: 4 vCPUs: ok", "allocations after freeze: 0", "powering off"];
-        list.push(with_tree("smp", Scenario { limit: 90, ..scenario(name, machine, &wanted) }));
+        list.push(with_tree("smp", Scenario { limit: 90, ..scenario(name, machine, &SMP) }));
     }
     let wanted =
         ["remap: 11 blocks of RAM replaced under 3 vCPUs: ok", "allocations after freeze: 0", "powering off"];
@@ -56,8 +55,7 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     let hello =
         ["(bell) hello: port 20 rang", "channel finger port 0xa -> bell port 0x14: 1 sent", "powering off"];
     list.push(with_tree("hello", scenario("guest-hello", &TWO, &hello)));
-    let abi = ["(domU1) abi: 710 answers checked, 0 wrong", "allocations after freeze: 0", "powering off"];
-    list.push(with_tree("abi", Scenario { limit: 90, ..scenario("guest-abi", &TWO, &abi) }));
+    list.push(with_tree("abi", Scenario { limit: 90, ..scenario("guest-abi", &TWO, &ABI) }));
     list.push(with_tree("mixed-bindings", scenario("guest-mixed-bindings", &TWO, &MIXED)));
     let smaller = ["-M", EL2, "-cpu", "cortex-a53", "-smp", "2", "-m", "1G"];
     for (name, machine) in [("guest-intruder", &FOUR), ("guest-intruder-on-two", &smaller)] {
@@ -69,8 +67,38 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     let switch = scenario("guest-console-switch", &TWO, &SWITCH);
     list.push(with_tree("typists", Scenario { typed: &TYPED, ..switch }));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
+    list.push(with_tree("broken-neighbours", scenario("guest-broken-neighbours", &TWO, &NEIGHBOURS)));
+    for (name, machine) in [("guest-four-pairs", &TWO), ("guest-four-pairs-on-one", &ONE)] {
+        list.push(with_tree("four-pairs", Scenario { limit: 60, ..scenario(name, machine, &FOUR_PAIRS) }));
+    }
+    for scenario in &mut list {
+        scenario.forbidden.extend(GUEST_FAILURES);
+    }
     list
 }
+
+/// What a guest of ours says when it does not go as it should.
+const GUEST_FAILURES: [&str; 4] = ["panic on vCPU", "exception on vCPU", "not contained", "send failed"];
+
+/// Eight domains with a vCPU each, on one or two CPUs.
+const FOUR_PAIRS: [&str; 7] = [
+    "8 domains unpaused",
+    "channel domU1 port 0xa -> domU2 port 0xb: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU3 port 0xa -> domU4 port 0xb: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU5 port 0xa -> domU6 port 0xb: 500 sent, 0 coalesced, 500 delivered",
+    "channel domU7 port 0xa -> domU8 port 0xb: 500 sent, 0 coalesced, 500 delivered",
+    "allocations after freeze: 0",
+    "powering off",
+];
+
+/// Two domains that cannot be built around two that can.
+const NEIGHBOURS: [&str; 5] = [
+    "error[P0401]: domain without a kernel",
+    "2 domains unpaused",
+    "(domU2) pingpong: port 10: 1000 rounds, 1000 sent, 1000 received",
+    "channel domU2 port 0xa -> domU3 port 0xb: 1000 sent, 0 coalesced, 1000 delivered",
+    "powering off",
+];
 
 /// A domain that does what it must not, while two neighbours go on signalling.
 const INTRUDER: [&str; 4] = [
@@ -89,20 +117,27 @@ const MOB: [&str; 4] = [
 ];
 
 /// Keys reach the domain with the focus only; Ctrl-A three times moves it on, once and then another key does not.
-const TYPED: [(&str, &str); 5] = [
+pub(super) const TYPED: [(&str, &str); 5] = [
     ("(domU1) typist: ready", "one\r"),
     ("(domU1) typist: read \"one\"", "\x01x\r"),
     ("(domU1) typist: read \"\\u{1}x\"", "\x01\x01\x01"),
     ("*** Serial input to domU2", "two\roff\r"),
     ("domU2 has powered off", "\x01\x01\x01h\x01\x01\x01off\r"),
 ];
-const SWITCH: [&str; 5] = [
+pub(super) const SWITCH: [&str; 5] = [
     "typist: read \"two\"",
     "*** Serial input to Portunus",
     "h  this list",
     "domU1 has powered off",
     "powering off",
 ];
+
+/// vCPUs that interrupt, signal and switch off each other.
+pub(super) const SMP: [&str; 3] = ["(domU1) smp: 4 vCPUs: ok", "allocations after freeze: 0", "powering off"];
+
+/// Every answer of the interface.
+pub(super) const ABI: [&str; 3] =
+    ["(domU1) abi: 710 answers checked, 0 wrong", "allocations after freeze: 0", "powering off"];
 
 /// One channel in each binding, and one inside a domain.
 const MIXED: [&str; 5] = [
@@ -114,7 +149,7 @@ const MIXED: [&str; 5] = [
 ];
 
 /// A million events, half of them each way.
-const FLOOD: [&str; 5] = [
+pub(super) const FLOOD: [&str; 5] = [
     "(domU1) flood: 500000 events sent, 500000 answered",
     "channel domU1 port 0xa -> domU2 port 0xb: 500000 sent, 0 coalesced, 500000 delivered",
     "channel domU2 port 0xb -> domU1 port 0xa: 500000 sent, 0 coalesced, 500000 delivered",

@@ -1,6 +1,8 @@
 //! What must be seen under QEMU: each scenario is a machine, an image, and the lines that a user would look for.
 
+mod boards;
 mod boot;
+mod gicv2;
 mod guests;
 mod linux;
 
@@ -39,6 +41,8 @@ struct Scenario {
 /// No run may ever print these.
 const FORBIDDEN: [&str; 2] = ["fault in the hypervisor", "broken invariant"];
 const EL2: &str = trees::VIRT;
+/// The same with a GICv2.
+const GICV2: &str = "virt,virtualization=on,gic-version=2,dtb-randomness=off";
 
 fn scenario(name: &str, machine: &[&'static str], wanted: &[&'static str]) -> Scenario {
     Scenario {
@@ -59,6 +63,8 @@ const TWO: [&str; 8] = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"
 fn all() -> Vec<Scenario> {
     let mut list = boot::scenarios();
     list.extend(guests::guest_scenarios());
+    list.extend(gicv2::scenarios());
+    list.extend(boards::scenarios());
     list
 }
 

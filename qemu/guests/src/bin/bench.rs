@@ -11,6 +11,8 @@
 #![no_std]
 #![no_main]
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use portunus_rt::{Machine, cpu, entry, event, gic, hypercall, mmio, println, psci, timer};
 
 entry!(main);
@@ -19,8 +21,15 @@ const PSCI_VERSION: u64 = 0x8400_0000;
 const GICD_TYPER: usize = 4;
 /// Offset of the flag register of the UART.
 const UARTFR: usize = 0x18;
+/// The SGI that a vCPU sends to itself.
+const SGI: u32 = 3;
+/// Ticks until a timer that is measured runs out: enough to be waiting for it by then.
+const SOON: u64 = 5000;
 /// Most measurements of one kind.
 const MOST: usize = 1000;
+
+/// When the last interrupt but the upcall reached its handler; 0 while it is awaited.
+static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// Measurements of one thing, in ticks.
 struct Series {
@@ -93,9 +102,36 @@ fn measure(machine: &Machine, port: u32, rounds: usize) {
     series("vGIC distributor read", rounds, overhead, || {
         let _ = mmio::read32(gic::distributor(GICD_TYPER));
     });
+    interrupts(rounds, overhead);
     local_events(rounds, overhead);
     round_trips(port, rounds, overhead);
     println!("bench: done");
+}
+
+/// From what causes an interrupt to the first thing that its handler does, the guest awake.
+fn interrupts(rounds: usize, overhead: u64) {
+    gic::set_handler(|intid| {
+        TAKEN.store(timer::now(), Ordering::SeqCst);
+        if intid == timer::INTID {
+            timer::stop();
+        }
+    });
+    gic::enable(timer::INTID);
+    let taken = |since: u64| {
+        while TAKEN.load(Ordering::SeqCst) == 0 {}
+        TAKEN.swap(0, Ordering::SeqCst).saturating_sub(since)
+    };
+    let (mut sgi, mut expiry) = (Series::new(), Series::new());
+    for _ in 0..rounds {
+        let before = timer::now();
+        gic::send_sgi(SGI, 0);
+        sgi.add(taken(before).saturating_sub(overhead));
+        let due = timer::now() + SOON;
+        timer::start_at(due);
+        expiry.add(taken(due));
+    }
+    sgi.print("SGI to self, until its handler");
+    expiry.print("timer expiry, until its handler");
 }
 
 /// A port to itself: masked, so that nothing is announced, and pending already from the second send on.
@@ -109,6 +145,12 @@ fn local_events(rounds: usize, overhead: u64) {
     event::send(near);
     series("send, already pending", rounds, overhead, || {
         event::send(near);
+    });
+    event::listen(far);
+    series("event to self, until counted", rounds, overhead, || {
+        let seen = event::count(far);
+        event::send(near);
+        while event::count(far) == seen {}
     });
 }
 

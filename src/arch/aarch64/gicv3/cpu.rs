@@ -77,28 +77,22 @@ pub fn deactivate(intid: IntId) {
     synchronise();
 }
 
-/// A CPU as ICC_SGI1R_EL1 names it: worked out once, because every event to another pCPU needs it.
-#[derive(Clone, Copy)]
-pub struct SgiTarget(u64);
-
-impl SgiTarget {
-    /// The CPU with affinity `target` (IHI 0069, ICC_SGI1R_EL1): the target list names 16 CPUs of a range (RS) of a
-    /// cluster.
-    #[must_use]
-    pub const fn new(target: Affinity) -> Self {
-        let affinity = target.get();
-        let (aff0, aff1) = (affinity & 0xff, affinity >> 8 & 0xff);
-        let (aff2, aff3) = (affinity >> 16 & 0xff, affinity >> 32 & 0xff);
-        Self(aff3 << 48 | (aff0 >> 4) << 44 | aff2 << 32 | aff1 << 16 | 1 << (aff0 & 0xf))
-    }
+/// The CPU with affinity `target` as ICC_SGI1R_EL1 names it (IHI 0069): the target list names 16 CPUs of a range (RS)
+/// of a cluster.
+#[must_use]
+pub const fn sgi_target(target: Affinity) -> u64 {
+    let affinity = target.get();
+    let (aff0, aff1) = (affinity & 0xff, affinity >> 8 & 0xff);
+    let (aff2, aff3) = (affinity >> 16 & 0xff, affinity >> 32 & 0xff);
+    aff3 << 48 | (aff0 >> 4) << 44 | aff2 << 32 | aff1 << 16 | 1 << (aff0 & 0xf)
 }
 
-/// Sends SGI `sgi` to the CPU `target`. What was written before is visible to it.
+/// Sends SGI `sgi` to the CPU that [`sgi_target`] says. What was written before is visible to it.
 #[inline(always)]
-pub fn send_sgi(sgi: IntId, target: SgiTarget) {
+pub fn send_sgi(sgi: IntId, target: u64) {
     // SAFETY: a barrier: the generation of an SGI is not ordered with memory accesses by itself (IHI 0069, 8.1).
     unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
-    ICC_SGI1R_EL1::write(target.0 | u64::from(sgi.get() & 0xf) << 24);
+    ICC_SGI1R_EL1::write(target | u64::from(sgi.get() & 0xf) << 24);
     synchronise();
 }
 

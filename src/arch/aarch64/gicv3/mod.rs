@@ -7,7 +7,7 @@
 mod cpu;
 mod lists;
 
-pub use cpu::{SgiTarget, acknowledge, deactivate, drop_priority, init_cpu, send_sgi, send_sgi_to_others};
+pub use cpu::{acknowledge, deactivate, drop_priority, init_cpu, send_sgi, send_sgi_to_others, sgi_target};
 pub use lists::{Interface, VirtualCpu, guest_threshold, list_registers};
 
 use core::arch::asm;

@@ -86,7 +86,7 @@ pub fn check(v: &mut Verdict) {
     }
 }
 
-/// CPU_SUSPEND is a WFI: it ends with the next interrupt.
+/// CPU_SUSPEND is a WFI: the next interrupt ends it and is then pending. Anything else may end it earlier.
 fn suspend(v: &mut Verdict, name: &str, call: Conduit) {
     for function in [0x8400_0001, 0xc400_0001] {
         cpu::mask_irqs();

@@ -20,7 +20,8 @@ pub fn check(v: &mut Verdict, machine: &Machine) {
     mmio::write32(uart + 0x38, 0);
     mmio::write32(uart + 0x44, 0x20);
     v.check(format_args!("UART RIS after ICR"), mmio::read32(uart + 0x3c).into(), both(0));
-    let faults: [(&str, fn(usize)); 2] = [
+    type Access = (&'static str, fn(usize));
+    let faults: [Access; 2] = [
         ("64-bit read", |uart| _ = mmio::read64(uart + 0x18)),
         ("read of ICR", |uart| _ = mmio::read32(uart + 0x44)),
     ];

@@ -1,13 +1,13 @@
-//! The registers that hold something for each of many interrupts: the same in the distributor and in the
-//! SGI_base frame of a redistributor.
+//! The registers that hold something for each of many interrupts: the same in the distributors of GICv2 and GICv3
+//! and in the SGI_base frame of a redistributor.
 //!
 //! IHI 0069, "The GIC Distributor register descriptions": from IGROUPR to NSACR; the GICR
-//! registers of the same names lie at the same offsets of SGI_base.
+//! registers of the same names lie at the same offsets of SGI_base. IHI 0048, 4.1.2 has the same map.
 
-use super::super::bank::Bank;
-use super::super::state::Private;
-use super::super::sync::SeqCst;
-use super::super::{Refused, SgiSource, VcpuSet, Vgic, Width};
+use super::bank::Bank;
+use super::state::Private;
+use super::sync::SeqCst;
+use super::{Refused, SgiSource, VcpuSet, Vgic, Width};
 
 /// What a word holds one bit of for each of 32 interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
