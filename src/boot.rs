@@ -155,7 +155,7 @@ fn boot(address: u64) -> Result<(), String> {
     }
     let noun = if domains == 1 { "domain" } else { "domains" };
     log::info!("{domains} {noun} unpaused, the counter at {}", timer::now());
-    console::go_live(multiplexer, run::this_cpu, run::remind_of_console);
+    console::go_live(multiplexer, run::this_cpu, run::remind_of_console, world.uart_irq.is_some());
     multiplexer.switch_focus(percpu::this().cpu);
     secondary::release();
     run::start(percpu::this())

@@ -17,6 +17,7 @@ use spin::Once;
 use super::last_resort;
 use super::uart::Uart;
 pub use super::uart::status_register;
+use crate::arch::aarch64::timer;
 
 struct Console(UnsafeCell<Option<Uart>>);
 
@@ -37,6 +38,8 @@ struct Live {
     this_cpu: fn() -> CpuId,
     /// Makes the executing pCPU call [`pump`] once more, soon.
     remind: fn(),
+    /// Whether the UART says by an interrupt that it has room.
+    interrupts: bool,
 }
 
 /// Uses the UART of this kind at `regs` from here on.
@@ -93,10 +96,11 @@ impl fmt::Write for Writer {
 }
 
 /// Sends lines through `multiplexer` from here on, and lets the UART interrupt when something is typed.
-/// `this_cpu` says which pCPU executes, and `remind` makes it call [`pump`] once more.
-pub fn go_live(console: &'static console::Console, this_cpu: fn() -> CpuId, remind: fn()) {
-    MULTIPLEXER.call_once(|| Live { console, this_cpu, remind });
-    if let Some(uart) = uart() {
+/// `this_cpu` says which pCPU executes, and `remind` makes it call [`pump`] once more. Without `interrupts` the UART is
+/// looked at from time to time while it is full.
+pub fn go_live(console: &'static console::Console, this_cpu: fn() -> CpuId, remind: fn(), interrupts: bool) {
+    MULTIPLEXER.call_once(|| Live { console, this_cpu, remind, interrupts });
+    if let Some(uart) = uart().filter(|_| interrupts) {
         uart.listen();
     }
     LIVE.store(true, Ordering::Release);
@@ -121,7 +125,14 @@ pub fn uart() -> Option<Uart> {
 
 /// Sends what the multiplexer has, as far as the UART takes it. `None` while it is not in use.
 pub fn pump() -> Option<Pumped> {
-    Some(live()?.pump(&uart()?))
+    let live = in_use()?;
+    Some(match live.console.pump(&uart()?) {
+        // After 1 ms, in which a UART of 115200 baud sends a dozen bytes.
+        Pumped::Waiting if !live.interrupts => {
+            Pumped::Later(timer::now() + u64::from(timer::frequency()) / 1000)
+        }
+        done => done,
+    })
 }
 
 /// Sends everything that is left and goes back to waiting for each byte. When nobody else has anything to say.

@@ -3,6 +3,7 @@
 use portunus::addr::{CpuId, DomainId, IntId, VcpuId};
 use portunus::console::{Command, Keyboard, Pumped};
 use portunus::domain::map;
+use portunus::vgic::PhysicalGic;
 
 use super::Here;
 use super::pcpu::{DOORBELL, Pcpu};
@@ -50,11 +51,6 @@ impl Here<'_> {
             park();
         }
         gic::end(taken);
-        if intid == timer.hyp {
-            // The alarm of a sleeper that is loaded comes together with its own timer's interrupt: it finds that
-            // pending when it goes on, not a little later.
-            self.interrupt();
-        }
     }
 
     /// A timer of the loaded vCPU: its interrupt is linked to a list register, and the guest's end of it will be the
@@ -85,9 +81,29 @@ impl Here<'_> {
             self.pump_again();
         }
         for slot in self.local.scheduler.ring_alarms(timer::now()).iter() {
+            if self.local.loaded == Some(slot) {
+                self.take_timers();
+            }
             self.wake(slot);
         }
         self.local.reschedule = true;
+    }
+
+    /// The alarm of a sleeper that is loaded is the deadline of its own timer, whose interrupt may come a little later than
+    /// EL2's. The sleeper must find it pending when it goes on, so it is made active by hand instead of by acknowledging.
+    fn take_timers(&mut self) {
+        let (virt, phys) = (self.world.timer.virt, self.world.timer.phys);
+        for (intid, is_virtual) in [(virt, true), (phys, false)] {
+            let Some((vcpu, interface)) = self.local.current_and_interface() else { return };
+            if vcpu.bank.holds(intid) || !timer::is_asserted(is_virtual) {
+                continue;
+            }
+            interface.set_active(intid, true);
+            if let Some(woken) = vcpu.domain.vgic.taken(&mut vcpu.bank, interface, intid) {
+                vcpu.domain.publish(woken, self.pcpu);
+            }
+        }
+        self.resync();
     }
 
     /// Sends what there is to send; if that has to wait for a time, EL2's timer brings the next call.

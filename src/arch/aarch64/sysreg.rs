@@ -66,6 +66,8 @@ registers! {
     CNTHP_CVAL_EL2 = "cnthp_cval_el2";
     /// Physical counter.
     CNTPCT_EL0 = "cntpct_el0";
+    /// Virtual counter of the loaded vCPU.
+    CNTVCT_EL0 = "cntvct_el0";
     /// Counter frequency in Hz.
     CNTFRQ_EL0 = "cntfrq_el0";
     /// What a guest reads as MIDR_EL1.

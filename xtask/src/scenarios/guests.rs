@@ -38,6 +38,8 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     list.push(with_tree("seed", scenario("guest-seed-one-cpu", &ONE, &SEED)));
     list.push(with_tree("seed", scenario("guest-seed-four-cpus", &FOUR, &SEED)));
     list.push(with_tree("pingpong-halves", scenario("guest-half-nodes", &TWO, &SEED)));
+    let wanted = ["(domU1) smp: 1 vCPUs: ok", "powering off"];
+    list.push(with_tree("uart-without-interrupt", scenario("guest-uart-without-interrupt", &TWO, &wanted)));
     list.push(with_tree("reserved-module", scenario("guest-reserved-module", &TWO, &SEED)));
     for (name, machine) in [("guest-smp", &FOUR), ("guest-smp-on-two", &TWO), ("guest-smp-on-one", &ONE)] {
         list.push(with_tree("smp", Scenario { limit: 90, ..scenario(name, machine, &SMP) }));

@@ -18,6 +18,7 @@ mod lists;
 pub use lists::{Ahead, Interface, VirtualCpu};
 
 use alloc::boxed::Box;
+use core::arch::asm;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use portunus::addr::{IntId, PaSpan};
@@ -31,6 +32,7 @@ const GICD_TYPER: u64 = 0x004;
 const GICD_IGROUPR: u64 = 0x080;
 const GICD_ISENABLER: u64 = 0x100;
 const GICD_ICENABLER: u64 = 0x180;
+const GICD_ICPENDR: u64 = 0x280;
 const GICD_ISACTIVER: u64 = 0x300;
 const GICD_ICACTIVER: u64 = 0x380;
 const GICD_IPRIORITYR: u64 = 0x400;
@@ -137,6 +139,10 @@ impl Frames {
     /// The same for the SGIs and PPIs of the executing CPU, and its CPU interface.
     pub fn init_cpu(&self) {
         self.reset_word(0);
+        // An SGI that somebody sent before us must not be taken for one of ours.
+        for word in 0..4 {
+            self.dist.write32(GICD_CPENDSGIR + 4 * word, !0);
+        }
         for intid in (0..32).step_by(4) {
             self.dist.write32(GICD_IPRIORITYR + intid, PRIORITY);
         }
@@ -145,6 +151,7 @@ impl Frames {
 
     fn reset_word(&self, word: u64) {
         self.dist.write32(GICD_ICENABLER + 4 * word, !0);
+        self.dist.write32(GICD_ICPENDR + 4 * word, !0);
         self.dist.write32(GICD_ICACTIVER + 4 * word, !0);
         self.dist.write32(GICD_IGROUPR + 4 * word, 0);
     }
@@ -181,5 +188,11 @@ impl Frames {
     fn set_active(&self, intid: IntId, active: bool) {
         let register = if active { GICD_ISACTIVER } else { GICD_ICACTIVER };
         self.dist.write32(register, 1 << (intid.get() % 32));
+        if active {
+            // As on a GICv3: the guest's end of the interrupt, in another frame, must not overtake this.
+            let _ = self.dist.read32(register);
+            // SAFETY: a barrier: the read is complete before the guest is entered.
+            unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+        }
     }
 }
