@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
@@ -105,7 +106,8 @@ fn boot(address: u64) -> Result<(), String> {
         report(&diagnostics);
         return Err("the device tree does not describe a machine that can be used".into());
     };
-    machine.reserved = spans::merged(machine.reserved.iter().copied().chain([image, tree_span]).collect());
+    machine.ours = vec![image, tree_span];
+    machine.reserved = spans::merged(machine.reserved.iter().chain(&machine.ours).copied().collect());
     banner(&machine);
     if CNTFRQ_EL0::read() == 0 {
         return Err(

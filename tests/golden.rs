@@ -18,8 +18,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{compile, plan, report, trees};
-use portunus::addr::{CpuId, DomainId, Port};
-use portunus::plan::{Code, EnableMethod, Gic, Severity, UartKind, WhenDone};
+use portunus::addr::{CpuId, DomainId, Pa, PaSpan, Port};
+use portunus::fdt::Tree;
+use portunus::plan::{self, Code, Diagnostics, EnableMethod, Gic, Severity, UartKind, WhenDone};
 
 fn sources(kind: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(trees().join(kind)).unwrap().map(|entry| entry.unwrap().path());
@@ -239,6 +240,22 @@ fn reserved_memory_called_memory_is_not_ram() {
     assert_eq!(machine.ram.len(), 2);
     assert_eq!(machine.reserved[0].start().get(), 0x3ed0_0000);
     assert!(matches!(machine.uart.unwrap().kind, UartKind::Cadence));
+}
+
+#[test]
+fn no_module_is_where_the_hypervisor_is() {
+    let source = "/dts-v1/;\n/include/ \"domains.dtsi\"\n&kernel1 { bootargs = \"\"; };";
+    let mut blob = compile(source, &trees());
+    let tree = Tree::parse(&mut blob).unwrap();
+    let mut diagnostics = Diagnostics::new();
+    let mut machine = plan::machine(&tree, &mut diagnostics).unwrap();
+    // The whole of domU1's kernel and more, so that it does not only straddle an end.
+    let image = PaSpan::from_bounds(Pa::new(0x4800_0000), Pa::new(0x4840_0000)).unwrap();
+    machine.ours = vec![image];
+    machine.reserved.push(image);
+    let plan = plan::domains(&tree, &machine, &[CpuId::new(0)], &mut diagnostics);
+    assert_eq!(plan.domains.iter().map(|domain| &*domain.name).collect::<Vec<_>>(), ["domU2"]);
+    assert_eq!(diagnostics.kept().iter().filter(|found| found.code == Code::ModuleReserved).count(), 1);
 }
 
 #[test]

@@ -51,8 +51,8 @@ struct Site<'m> {
 
 /// Plans the domains for a machine on which the CPUs `online` are running. Without a domain the plan is empty.
 ///
-/// The caller may have added ranges to [`Machine::reserved`] (its own image, the tree) before; modules that
-/// reach into them are then reported.
+/// The caller may have named its own image and the tree in [`Machine::ours`], and added them to
+/// [`Machine::reserved`]; modules that reach into them are then reported.
 #[must_use]
 pub fn domains(tree: &Tree<'_>, machine: &Machine, online: &[CpuId], diags: &mut Diagnostics) -> Plan {
     let mut plan = Plan {

@@ -249,9 +249,9 @@ fn place(span: PaSpan, at: At<'_>, site: &Site<'_>, diags: &mut Diagnostics) -> 
         return false;
     }
     // Boot loaders put what they have loaded into the reservation block, so a module may lie inside one of its
-    // entries. What `/reserved-memory` keeps is for somebody else.
+    // entries. What `/reserved-memory` keeps is for somebody else, and nobody else's file is where the hypervisor is.
     let mut straddled = machine.reserved.iter().filter(|reserved| !reserved.covers(&span));
-    let claimed = site.claimed.iter().find(|reserved| reserved.overlaps(&span));
+    let claimed = site.claimed.iter().chain(&machine.ours).find(|reserved| reserved.overlaps(&span));
     if let Some(reserved) = claimed.or_else(|| straddled.find(|reserved| reserved.overlaps(&span))) {
         diags.report(
             Code::ModuleReserved,

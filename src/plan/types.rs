@@ -61,6 +61,9 @@ pub struct Machine {
     pub ram: Vec<PaSpan>,
     /// What must not be touched: the reservation block and `/reserved-memory`. Sorted, merged.
     pub reserved: Vec<PaSpan>,
+    /// What the hypervisor has placed itself, or was given: its image and the tree. Empty unless the caller of
+    /// [`domains`](super::domains) fills it in, who adds it to `reserved` as well. No module can be there.
+    pub ours: Vec<PaSpan>,
     /// Boot modules of all domains, also of those left out: never handed out as free memory. Sorted.
     pub modules: Vec<PaSpan>,
     /// The interrupt controller.

@@ -7,9 +7,11 @@ use portunus::vdev::idregs::IdValues;
 use portunus::vdev::inject::{self, Exception, Interrupted};
 
 use super::sysreg::{
-    CNTHCTL_EL2, CPTR_EL2, ELR_EL1, ELR_EL2, ESR_EL1, FAR_EL1, HCR_EL2, HCRX_EL2, HDFGRTR_EL2, HDFGWTR_EL2,
-    HFGITR_EL2, HFGRTR_EL2, HFGWTR_EL2, HSTR_EL2, ID_AA64DFR0_EL1, ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1,
-    ID_AA64PFR0_EL1, MDCR_EL2, MDSCR_EL1, PMCR_EL0, SCTLR_EL1, SPSR_EL1, SPSR_EL2, VBAR_EL1, VTCR_EL2,
+    CNTHCTL_EL2, CPTR_EL2, ELR_EL1, ELR_EL2, ESR_EL1, FAR_EL1, HAFGRTR_EL2, HCR_EL2, HCRX_EL2, HDFGRTR_EL2,
+    HDFGRTR2_EL2, HDFGWTR_EL2, HDFGWTR2_EL2, HFGITR_EL2, HFGITR2_EL2, HFGRTR_EL2, HFGRTR2_EL2, HFGWTR_EL2,
+    HFGWTR2_EL2, HSTR_EL2, ID_AA64DFR0_EL1, ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1, ID_AA64PFR0_EL1,
+    ID_AA64PFR1_EL1, MDCR_EL2, MDSCR_EL1, MPAM2_EL2, MPAMHCR_EL2, MPAMIDR_EL1, PMCR_EL0, SCTLR_EL1, SPSR_EL1,
+    SPSR_EL2, VBAR_EL1, VTCR_EL2,
 };
 
 // HCR_EL2 (Arm ARM DDI 0487).
@@ -69,12 +71,42 @@ fn later_features() {
     if ID_AA64MMFR1_EL1::read() >> 40 & 0xf != 0 {
         HCRX_EL2::write(0);
     }
-    if ID_AA64MMFR0_EL1::read() >> 56 & 0xf != 0 {
+    let fine_grained = ID_AA64MMFR0_EL1::read() >> 56 & 0xf;
+    if fine_grained >= 1 {
         HFGRTR_EL2::write(0);
         HFGWTR_EL2::write(0);
         HFGITR_EL2::write(0);
         HDFGRTR_EL2::write(0);
         HDFGWTR_EL2::write(0);
+        if ID_AA64PFR0_EL1::read() >> 44 & 0xf != 0 {
+            HAFGRTR_EL2::write(0);
+        }
+    }
+    if fine_grained >= 2 {
+        HFGRTR2_EL2::write(0);
+        HFGWTR2_EL2::write(0);
+        HFGITR2_EL2::write(0);
+        HDFGRTR2_EL2::write(0);
+        HDFGWTR2_EL2::write(0);
+    }
+    memory_partitioning();
+}
+
+/// Guests and EL2 are in memory partition 0, and guests' accesses to the registers of FEAT_MPAM trap: they are not
+/// shown it. MPAM2_EL2's partition numbers are UNKNOWN out of reset (Arm DDI 0598).
+fn memory_partitioning() {
+    /// TRAPMPAM0EL1 and TRAPMPAM1EL1.
+    const TRAPS: u64 = 1 << 48 | 1 << 49;
+    /// MPAMHCR_EL2.TRAP_MPAMIDR_EL1, and no virtual partitions.
+    const TRAP_ID: u64 = 1 << 31;
+    const HAS_HCR: u64 = 1 << 17;
+    let (major, minor) = (ID_AA64PFR0_EL1::read() >> 40 & 0xf, ID_AA64PFR1_EL1::read() >> 16 & 0xf);
+    if major == 0 && minor == 0 {
+        return;
+    }
+    MPAM2_EL2::write(TRAPS);
+    if MPAMIDR_EL1::read() & HAS_HCR != 0 {
+        MPAMHCR_EL2::write(TRAP_ID);
     }
 }
 

@@ -219,4 +219,24 @@ registers! {
     HDFGRTR_EL2 = "S3_4_C3_C1_4";
     /// Fine-grained debug write traps (FEAT_FGT).
     HDFGWTR_EL2 = "S3_4_C3_C1_5";
+    /// Fine-grained read traps of activity monitors (FEAT_FGT with FEAT_AMUv1).
+    HAFGRTR_EL2 = "S3_4_C3_C1_6";
+    /// Fine-grained read traps (FEAT_FGT2).
+    HFGRTR2_EL2 = "S3_4_C3_C1_2";
+    /// Fine-grained write traps (FEAT_FGT2).
+    HFGWTR2_EL2 = "S3_4_C3_C1_3";
+    /// Fine-grained instruction traps (FEAT_FGT2).
+    HFGITR2_EL2 = "S3_4_C3_C1_7";
+    /// Fine-grained debug read traps (FEAT_FGT2).
+    HDFGRTR2_EL2 = "S3_4_C3_C1_0";
+    /// Fine-grained debug write traps (FEAT_FGT2).
+    HDFGWTR2_EL2 = "S3_4_C3_C1_1";
+    /// Memory partitioning of EL2, and its traps for EL1 (FEAT_MPAM).
+    MPAM2_EL2 = "S3_4_C10_C5_0";
+    /// Virtual memory partitions (FEAT_MPAM with MPAMIDR_EL1.HAS_HCR).
+    MPAMHCR_EL2 = "S3_4_C10_C4_0";
+    /// What memory partitioning there is.
+    MPAMIDR_EL1 = "S3_0_C10_C4_4";
+    /// Processor features: MPAM's minor version.
+    ID_AA64PFR1_EL1 = "id_aa64pfr1_el1";
 }

@@ -15,6 +15,7 @@ pub(super) use memory::{free_bytes, merge, reserved_nodes};
 pub use uart::early_console;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::diagnostic::Diagnostics;
 use super::{Machine, modules};
@@ -36,6 +37,7 @@ pub fn machine(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Machine> {
         cpus: cpus?,
         ram: ram?,
         reserved: reserved?,
+        ours: Vec::new(),
         modules,
         gic: gic?,
         timer: timer?,

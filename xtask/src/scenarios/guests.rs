@@ -92,8 +92,9 @@ const FOUR_PAIRS: [&str; 7] = [
 ];
 
 /// Two domains that cannot be built around two that can.
-const NEIGHBOURS: [&str; 5] = [
+const NEIGHBOURS: [&str; 6] = [
     "error[P0401]: domain without a kernel",
+    "0x40201000-0x40202000 and the reserved range 0x40200000-",
     "2 domains unpaused",
     "(domU2) pingpong: port 10: 1000 rounds, 1000 sent, 1000 received",
     "channel domU2 port 0xa -> domU3 port 0xb: 1000 sent, 0 coalesced, 1000 delivered",
