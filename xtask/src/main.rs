@@ -2,6 +2,7 @@
 
 mod bench;
 mod boards;
+mod check;
 mod cpio;
 mod debian;
 mod errata;
@@ -12,6 +13,7 @@ mod linux;
 mod linux_tree;
 mod modules;
 mod qemu;
+mod report;
 mod scenarios;
 mod simd;
 mod steps;
@@ -42,12 +44,17 @@ cargo xtask xen TREE [SECONDS [OPTION...]]
                       boots qemu/trees/TREE.dts and its guests under Debian's Xen 4.17, with these Xen options
 cargo xtask bench [--ours]
                       counts the instructions of hypercalls and events, next to Debian's Xen unless --ours
+{CHECK}
 cargo xtask layers    the rules of the house: what may touch hardware, and how large a file may grow
 cargo xtask test      everything that CI runs";
 
 fn main() -> ExitCode {
     let command = std::env::args().nth(1).unwrap_or_default();
     let arguments: Vec<String> = std::env::args().skip(2).collect();
+    // It has an answer for what cannot be read, too.
+    if command == "check" {
+        return check::run(&arguments);
+    }
     let first = arguments.first().map_or("", String::as_str);
     let rest = arguments.get(1..).unwrap_or_default();
     let result = match command.as_str() {
@@ -67,10 +74,10 @@ fn main() -> ExitCode {
         "bench" => build().and_then(|()| bench::run(first == "--ours")),
         "test" => steps::test(),
         "help" | "" => {
-            println!("{HELP}");
+            println!("{}", HELP.replace("{CHECK}", check::HELP));
             Ok(())
         }
-        other => Err(format!("no command `{other}`\n{HELP}")),
+        other => Err(format!("no command `{other}`\n{}", HELP.replace("{CHECK}", check::HELP))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
