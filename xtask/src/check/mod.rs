@@ -5,6 +5,7 @@
 //! diagnostics, with the line of the source where there is one.
 
 mod devtree;
+mod draw;
 mod dts;
 mod json;
 mod overlay;
@@ -117,6 +118,10 @@ fn check(options: &Options) -> Result<bool, String> {
     let input = read(options)?;
     let found = decide(input)?;
     let text = if options.json { format!("{:#}", json::all(&found)) } else { found.text(options.quiet) };
+    if let (Some(file), Some(plan)) = (&options.svg, &found.plan) {
+        let drawing = draw::draw(plan, found.diagnostics.errors());
+        fs::write(file, drawing).map_err(|e| format!("{}: {e}", file.display()))?;
+    }
     anstream::println!("{text}");
     Ok(found.plan.is_some() && found.diagnostics.errors() == 0 && !found.input.has_errors())
 }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Found, Options, decide, is_blob, json, read};
+use super::{Found, Options, decide, draw, is_blob, json, read};
 
 const DIRECTORY: &str = "../tests/check";
 
@@ -84,6 +84,23 @@ fn the_json_has_what_the_tables_have() {
     assert_eq!(value["domains"][0]["name"], "domU2");
     assert_eq!(value["diagnostics"][0]["code"], "P0503");
     assert_eq!(value["diagnostics"][0]["source"], "../tests/check/overlay.dtso:16:4");
+}
+
+#[test]
+fn the_drawing_in_the_book_is_the_one_that_is_made() {
+    let plan = found("partition.dts", |_| ()).plan.unwrap();
+    let drawing = draw::draw(&plan, 0);
+    let file = "../docs/partition.svg";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(file, &drawing).unwrap();
+    }
+    assert_eq!(fs::read_to_string(file).unwrap(), drawing);
+    for domain in &plan.domains {
+        assert!(drawing.contains(&domain.name));
+    }
+    for channel in &plan.channels {
+        assert!(drawing.contains(channel.path.rsplit('/').next().unwrap()));
+    }
 }
 
 #[test]
