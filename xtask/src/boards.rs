@@ -3,8 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::debian::{self, Package};
+use crate::firmware;
 
 const TREES: Package = Package::Trees("6.12", "-arm64");
 
@@ -13,7 +15,7 @@ pub struct Board {
     /// QEMU's arguments; the console of its tree is on the last serial line.
     pub machine: &'static [&'static str],
     /// The file of its tree.
-    tree: &'static str,
+    pub tree: &'static str,
     /// Where modules go: RAM that neither QEMU nor the firmware uses.
     pub modules: u64,
 }
@@ -32,17 +34,60 @@ pub const ZCU102: Board = Board {
     modules: 0x1000_0000,
 };
 
+/// Downloads everything that boards need, and says what is there.
+pub fn fetch() -> Result<(), String> {
+    for board in [&RPI4, &ZCU102] {
+        println!("tree: {}", board.base()?.display());
+    }
+    for (name, file) in [
+        ("U-Boot for virt", firmware::uboot_virt as fn() -> _),
+        ("U-Boot for rpi4", firmware::uboot_rpi4),
+        ("TF-A for rpi4", firmware::bl31_rpi4),
+    ] {
+        println!("{name}: {}", file()?.display());
+    }
+    Ok(())
+}
+
 /// The board that QEMU is to model with these arguments, if it is one.
 pub fn of(machine: &[&str]) -> Option<&'static Board> {
     let model = machine.iter().skip_while(|argument| **argument != "-M").nth(1)?.split(',').next()?;
-    [&RPI4, &ZCU102]
-        .into_iter()
-        .find(|board| board.machine.get(1).is_some_and(|own| own.split(',').next() == Some(model)))
+    [&RPI4, &ZCU102].into_iter().find(|board| board.model() == model)
+}
+
+/// Whether the QEMU that is installed has a machine like `board`; if not, what is to be done.
+///
+/// # Errors
+///
+/// Which version there is, and which is needed.
+pub fn possible(board: &Board) -> Result<(), String> {
+    let model = board.model();
+    let machines = debian::output(Command::new("qemu-system-aarch64").args(["-M", "help"]))?;
+    if has(&machines, model) {
+        return Ok(());
+    }
+    let version = debian::output(Command::new("qemu-system-aarch64").arg("--version"))?;
+    Err(lacks(model, &version))
+}
+
+/// Whether a list of machines, one to a line, has `model`.
+fn has(machines: &str, model: &str) -> bool {
+    machines.lines().any(|line| line.split_whitespace().next() == Some(model))
+}
+
+fn lacks(model: &str, version: &str) -> String {
+    let version = version.split_whitespace().nth(3).unwrap_or("of an unknown version");
+    format!("QEMU {version} has no machine {model}: version 9 or newer is needed (`make setup` installs it)")
 }
 
 impl Board {
+    /// QEMU's name of the machine.
+    fn model(&self) -> &'static str {
+        self.machine.get(1).and_then(|model| model.split(',').next()).unwrap_or_default()
+    }
+
     /// Its tree, downloaded if it is not there.
-    pub fn tree(&self) -> Result<PathBuf, String> {
+    pub fn base(&self) -> Result<PathBuf, String> {
         let place = debian::unpacked(TREES, "boards")?;
         find(&place, self.tree).ok_or_else(|| format!("{} is not in {}", self.tree, place.display()))
     }
@@ -60,6 +105,14 @@ fn find(place: &Path, name: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_qemu_is_named_with_what_it_lacks() {
+        let machines = "Supported machines are:\nraspi3b     Raspberry Pi 3B\nvirt    QEMU 7.2\n";
+        assert!(has(machines, "virt") && !has(machines, "raspi4b"));
+        let why = lacks("raspi4b", "QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright\n");
+        assert!(why.starts_with("QEMU 7.2.22 has no machine raspi4b: version 9 or newer is needed"));
+    }
 
     #[test]
     fn a_board_is_known_by_its_model() {

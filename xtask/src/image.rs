@@ -46,6 +46,12 @@ pub fn read(path: &str) -> Result<Vec<u8>, String> {
     Ok(image)
 }
 
+/// The memory that the image takes, `.bss` and stack included, as its header says; 1 MiB if it is not built yet.
+pub fn claimed() -> u64 {
+    let image = fs::read(IMAGE).ok();
+    image.and_then(|image| u64_at(&image, 16)).unwrap_or(1 << 20)
+}
+
 /// Runs a command to its end; its failure is an error that quotes the command.
 pub fn run(command: &mut Command) -> Result<(), String> {
     let status = command.status().map_err(|e| format!("{command:?}: {e}"))?;

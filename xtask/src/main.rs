@@ -2,10 +2,15 @@
 
 mod bench;
 mod boards;
+mod card;
+mod cards;
+mod chain;
 mod check;
+mod compose;
 mod cpio;
 mod debian;
 mod errata;
+mod firmware;
 mod guests;
 mod image;
 mod layers;
@@ -26,11 +31,15 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask build     the bootable arm64 image, at target/portunus/Image, and the guests
 cargo xtask guests    the bare-metal guests, at target/portunus/guests/NAME
-cargo xtask run [MACHINE] [--gic 2] [TREE]
-                      builds all that and boots qemu/trees/TREE.dts (seed, if none is named) in QEMU, console on
-                      this terminal; MACHINE is virt (if none is named; with --gic 2 it has a GICv2), rpi4 or zcu102
+cargo xtask run [MACHINE] [--gic 2|3] [--uboot] [--firmware] [FILE.toml | TREE]
+                      builds all that and boots a partition file (qemu/partitions/pingpong.toml, if none is named), or
+                      qemu/trees/TREE.dts, in QEMU, console on this terminal; MACHINE is virt (if none is named; with
+                      --gic 2 it has a GICv2), rpi4 or zcu102; --uboot boots a card through U-Boot, --firmware starts
+                      with firmware at EL3
 cargo xtask fetch linux
                       downloads Debian's arm64 kernels, busybox and Xen as packages, once
+cargo xtask fetch boards
+                      downloads Debian's trees of the boards, U-Boot and firmware as packages, once
 cargo xtask run linux [--xen] [KERNEL]
                       boots two Linux domains with channels between them, or does so under Debian's Xen 4.17;
                       KERNEL is 6.1, 6.12 (if none is named), 6.12-rt or 6.12-16k
@@ -42,6 +51,10 @@ cargo xtask test-qemu --xen [FILTER]
                       runs the scenarios with Linux domains under Debian's Xen 4.17 instead
 cargo xtask xen TREE [SECONDS [OPTION...]]
                       boots qemu/trees/TREE.dts and its guests under Debian's Xen 4.17, with these Xen options
+cargo xtask compose FILE.toml [--machine virt|rpi4|zcu102] [--gic 2|3] [--out DIR]
+                      makes a device tree, a U-Boot script and a command line for QEMU of a partition file
+cargo xtask image rpi4|zcu102|virt FILE.toml [--firmware DIR] [--out DIR]
+                      builds all that and makes an SD card of a partition file, as a folder and as an image
 cargo xtask bench [--ours]
                       counts the instructions of hypercalls and events, next to Debian's Xen unless --ours
 {CHECK}
@@ -64,6 +77,7 @@ fn main() -> ExitCode {
         "test-qemu" if first == "--xen" => scenarios::test_xen(rest.first().map_or("", String::as_str)),
         "test-qemu" => build().and_then(|()| scenarios::test(first)),
         "fetch" if first == "linux" => linux::fetch(),
+        "fetch" if first == "boards" => boards::fetch(),
         "run" if first == "linux" => linux::run(rest),
         "run" => build().and_then(|()| qemu::interactive(&arguments)),
         "xen" => {
@@ -71,6 +85,8 @@ fn main() -> ExitCode {
             let options = rest.get(1..).unwrap_or_default().join(" ");
             guests::build().and_then(|_| xen::run(first, seconds, &options))
         }
+        "compose" => compose::run(&arguments),
+        "image" => build().and_then(|()| cards::run(&arguments)),
         "bench" => build().and_then(|()| bench::run(first == "--ours")),
         "test" => steps::test(),
         "help" | "" => {
@@ -82,7 +98,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("{message}");
+            anstream::eprintln!("{message}");
             ExitCode::FAILURE
         }
     }

@@ -1,14 +1,20 @@
 //! One run of QEMU: started directly (so that it can be ended), its serial line read in a thread, with a deadline.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use crate::{boards, trees};
+use crate::chain::{self, Way};
+use crate::compose::{Machine, Request, Virt};
+use crate::trees;
 
 /// What every machine of ours is: QEMU's `virt` with a GICv3 and nothing that is not needed.
 pub const BASE: [&str; 6] = ["-nographic", "-nodefaults", "-net", "none", "-serial", "stdio"];
+
+/// What `cargo xtask run` boots if nothing is named.
+const PARTITION: &str = "qemu/partitions/pingpong.toml";
 
 /// What a run must say.
 pub struct Expectation<'a> {
@@ -98,36 +104,63 @@ fn follow(lines: &Receiver<String>, expectation: &Expectation<'_>) -> (String, O
     (log, None)
 }
 
-/// Boots the image as `words` say: a machine, `--gic 2`, and a tree in `qemu/trees`. Console on this terminal; QEMU's
-/// escape key is moved from Ctrl-A to Ctrl-], so that Ctrl-A reaches the hypervisor.
-pub fn interactive(words: &[String]) -> Result<(), String> {
-    let (machine, tree) = choose(words)?;
-    println!("QEMU: leave with Ctrl-] x, its monitor is Ctrl-] c");
-    let console = ["-nographic", "-nodefaults", "-net", "none", "-echr", "0x1d", "-serial", "mon:stdio"];
-    let tree = trees::compose(&machine, tree, "run")?;
-    let image = ["-kernel", crate::image::IMAGE];
-    crate::image::run(
-        Command::new("qemu-system-aarch64").args(machine).args(console).args(image).args(tree.arguments),
-    )
+/// What `cargo xtask run` is to boot.
+struct Choice<'w> {
+    machine: &'w str,
+    gic: u32,
+    uboot: bool,
+    firmware: bool,
+    what: &'w str,
 }
 
-/// QEMU's arguments for a machine, and the name of a tree.
-fn choose(words: &[String]) -> Result<(Vec<&'static str>, &str), String> {
-    let (mut board, mut gic, mut tree) = (None, "virt,virtualization=on,gic-version=3", "seed");
+/// Boots the image as `words` say: a machine, how it is booted, and a partition file or a tree in `qemu/trees`. Console on
+/// this terminal; QEMU's escape key is moved from Ctrl-A to Ctrl-], so that Ctrl-A reaches the hypervisor.
+pub fn interactive(words: &[String]) -> Result<(), String> {
+    let choice = choose(words)?;
+    let machine = Machine::named(choice.machine).ok_or_else(|| format!("no machine `{}`", choice.machine))?;
+    chain::possible(&machine)?;
+    let arguments = if choice.what.ends_with(".toml") {
+        let boot = match (choice.uboot, choice.firmware) {
+            (false, false) => Way::Direct,
+            (true, false) => Way::UBoot,
+            (false, true) => Way::Firmware,
+            (true, true) => Way::FirmwareUBoot,
+        };
+        let file = Path::new(choice.what);
+        chain::arguments(&Request { file, machine: &machine, gic: choice.gic, out: None }, boot)?
+    } else if choice.uboot || choice.firmware {
+        return Err("--uboot and --firmware boot partition files: name a .toml, or none".into());
+    } else {
+        let model = machine.qemu(&Virt::default(), choice.gic);
+        let words: Vec<&str> = model.iter().map(String::as_str).collect();
+        let tree = trees::compose(&words, choice.what, "run")?;
+        model
+            .into_iter()
+            .chain(["-kernel".into(), crate::image::IMAGE.into()])
+            .chain(tree.arguments)
+            .collect()
+    };
+    println!("QEMU: leave with Ctrl-] x, its monitor is Ctrl-] c");
+    let console = ["-nographic", "-nodefaults", "-net", "none", "-echr", "0x1d", "-serial", "mon:stdio"];
+    crate::image::run(Command::new("qemu-system-aarch64").args(arguments).args(console))
+}
+
+fn choose(words: &[String]) -> Result<Choice<'_>, String> {
+    let mut choice = Choice { machine: "virt", gic: 3, uboot: false, firmware: false, what: PARTITION };
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
         match word {
-            "virt" => board = None,
-            "rpi4" => board = Some(&boards::RPI4),
-            "zcu102" => board = Some(&boards::ZCU102),
+            "virt" | "rpi4" | "zcu102" => choice.machine = word,
+            "--uboot" => choice.uboot = true,
+            "--firmware" => choice.firmware = true,
             "--gic" => match words.next() {
-                Some("2") => gic = "virt,virtualization=on,gic-version=2",
-                Some("3") => gic = "virt,virtualization=on,gic-version=3",
+                Some("2") => choice.gic = 2,
+                Some("3") => choice.gic = 3,
                 _ => return Err("--gic is followed by 2 or 3".into()),
             },
-            name => tree = name,
+            word if word.starts_with('-') => return Err(format!("what is `{word}`?")),
+            name => choice.what = name,
         }
     }
-    let virt = || vec!["-M", gic, "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"];
-    Ok((board.map_or_else(virt, |board| board.machine.to_vec()), tree))
+    Ok(choice)
 }

@@ -33,7 +33,7 @@ pub fn compose_source(machine: &[&str], fragment: &str, name: &str) -> Result<Co
     fs::create_dir_all(DIRECTORY).map_err(|e| e.to_string())?;
     let (source, blob) = (format!("{DIRECTORY}/{name}.dts"), format!("{DIRECTORY}/{name}.dtb"));
     let (base, first) = match boards::of(machine) {
-        Some(board) => (board.tree()?.display().to_string(), board.modules),
+        Some(board) => (board.base()?.display().to_string(), board.modules),
         None => (dump(machine, name)?, FIRST_MODULE),
     };
     let base = output(Command::new("dtc").args(["-q", "-I", "dtb", "-O", "dts", &base]))?;
@@ -54,7 +54,8 @@ pub fn compose_source(machine: &[&str], fragment: &str, name: &str) -> Result<Co
 }
 
 /// The tree that QEMU makes for `machine`; answers the file's name.
-fn dump(machine: &[&str], name: &str) -> Result<String, String> {
+pub fn dump(machine: &[&str], name: &str) -> Result<String, String> {
+    fs::create_dir_all(DIRECTORY).map_err(|e| e.to_string())?;
     let dumped = format!("{DIRECTORY}/{name}.base.dtb");
     let mut arguments: Vec<String> = machine.iter().chain(&BASE).map(ToString::to_string).collect();
     match arguments.iter().position(|argument| argument == "-M").and_then(|at| arguments.get_mut(at + 1)) {
@@ -67,7 +68,7 @@ fn dump(machine: &[&str], name: &str) -> Result<String, String> {
 
 /// The machine's tree with a fragment behind it; the fragment's memory reservations go to the front, where the language
 /// wants them.
-fn join(base: &str, fragment: &str) -> String {
+pub fn join(base: &str, fragment: &str) -> String {
     let (reservations, nodes): (Vec<&str>, Vec<&str>) =
         fragment.lines().partition(|line| line.starts_with("/memreserve/"));
     let (version, base) = base.split_once('\n').unwrap_or_default();

@@ -1,0 +1,29 @@
+//! Boot loaders and firmware out of Debian's arm64 packages: what stands before the hypervisor in the tests, and
+//! what goes onto a card with it.
+
+use std::path::PathBuf;
+
+use crate::debian::{self, Package};
+
+/// U-Boot for QEMU's `virt`.
+pub fn uboot_virt() -> Result<PathBuf, String> {
+    file("u-boot-qemu", "usr/lib/u-boot/qemu_arm64/u-boot.bin")
+}
+
+/// U-Boot for Raspberry Pi 4.
+pub fn uboot_rpi4() -> Result<PathBuf, String> {
+    file("u-boot-rpi", "usr/lib/u-boot/rpi_4/u-boot.bin")
+}
+
+/// BL31 of Trusted Firmware-A for Raspberry Pi 4: what runs at EL3 and answers PSCI.
+pub fn bl31_rpi4() -> Result<PathBuf, String> {
+    file("arm-trusted-firmware", "usr/lib/arm-trusted-firmware/rpi4/bl31.bin")
+}
+
+fn file(package: &'static str, path: &str) -> Result<PathBuf, String> {
+    let place = debian::unpacked(Package::Named(package), package)?.join(path);
+    if place.is_file() {
+        return Ok(place);
+    }
+    Err(format!("Debian's package {package} has no {path} any more: looked for {}", place.display()))
+}

@@ -1,0 +1,124 @@
+//! The boards and QEMU's virt through everything that can stand before the hypervisor: U-Boot with scripts, composed and
+//! written by hand, firmware at EL3, and both.
+//!
+//! All of them boot the same Image, and a partition file of `qemu/partitions`.
+
+use std::path::Path;
+
+use super::guests::SEED;
+use super::{FORBIDDEN, Tally};
+use crate::chain::{self, Way};
+use crate::compose::{Machine, Request};
+use crate::qemu::{self, BASE, Expectation, Run};
+
+struct Chain {
+    name: &'static str,
+    machine: &'static str,
+    gic: u32,
+    partition: &'static str,
+    boot: Way,
+    /// What must appear, in this order.
+    wanted: Vec<&'static str>,
+    /// Whether it runs without being asked for by name.
+    quick: bool,
+    limit: u64,
+}
+
+fn chain(name: &'static str, machine: &'static str, boot: Way) -> Chain {
+    Chain { name, machine, gic: 3, partition: "pingpong", boot, wanted: Vec::new(), quick: false, limit: 90 }
+}
+
+/// What two domains say that signal each other, after what a boot loader and a machine say.
+fn seed(before: &[&'static str]) -> Vec<&'static str> {
+    before.iter().copied().chain(SEED.into_iter().filter(|text| *text != "powering off")).collect()
+}
+
+/// And then the machine goes off, which takes PSCI.
+fn off(mut wanted: Vec<&'static str>) -> Vec<&'static str> {
+    wanted.push("powering off");
+    wanted
+}
+
+/// The same where the domains were added one after the other: U-Boot puts the last one first.
+const REVERSED: [&str; 6] = [
+    "2 domains unpaused",
+    "Serial input to domU2",
+    "port 10: 1000 rounds, 1000 sent, 1000 received",
+    "port 12: 1000 rounds, 1000 sent, 1000 received",
+    "channel domU1 port 0xc -> domU2 port 0xd: 1000 sent, 0 coalesced, 1000 delivered",
+    "channel domU1 port 0xa -> domU2 port 0xb: 1000 sent, 0 coalesced, 1000 delivered",
+];
+
+fn all() -> Vec<Chain> {
+    const SCRIPT: &str = "Found U-Boot script /boot.scr";
+    // Its first words go to a screen.
+    const AUTOBOOT: &str = "stop autoboot";
+    const V2: &str = "GICv2 with 288 interrupt lines";
+    const V3: &str = "GICv3 with 288 interrupt lines";
+    const RPI4: &str = "Portunus 0.1.0 on Raspberry Pi 4 Model B";
+    let by_hand = |before: &[&'static str]| before.iter().copied().chain(REVERSED).collect();
+    vec![
+        Chain {
+            quick: true,
+            wanted: seed(&["U-Boot 20", SCRIPT]),
+            ..chain("board-virt-uboot", "virt", Way::UBoot)
+        },
+        Chain {
+            gic: 2,
+            wanted: seed(&["U-Boot 20", SCRIPT]),
+            ..chain("board-virt-uboot-gicv2", "virt", Way::UBoot)
+        },
+        Chain { wanted: by_hand(&[SCRIPT, V3]), ..chain("board-virt-by-hand", "virt", Way::ByHand("virt")) },
+        Chain {
+            gic: 2,
+            wanted: by_hand(&[SCRIPT, V2]),
+            ..chain("board-virt-by-hand-gicv2", "virt", Way::ByHand("virt"))
+        },
+        Chain {
+            partition: "quoting",
+            wanted: vec![
+                SCRIPT,
+                r#"hello: 1 vCPUs, told: "quoted" $devtype ${devnum}; # & | <1> wait=20"#,
+                "(listener) hello: port 20 rang",
+                "powering off",
+            ],
+            ..chain("board-virt-uboot-quoting", "virt", Way::UBoot)
+        },
+        Chain { wanted: seed(&["U-Boot 20"]), ..chain("board-virt-qfw", "virt", Way::Qfw) },
+        Chain { gic: 2, wanted: seed(&["U-Boot 20"]), ..chain("board-virt-qfw-gicv2", "virt", Way::Qfw) },
+        Chain { quick: true, wanted: seed(&[]), ..chain("board-rpi4-direct", "rpi4", Way::Direct) },
+        Chain { wanted: seed(&[AUTOBOOT, SCRIPT]), ..chain("board-rpi4-uboot", "rpi4", Way::UBoot) },
+        Chain {
+            wanted: by_hand(&[SCRIPT, RPI4, "4 of 4 CPUs ready"]),
+            ..chain("board-rpi4-by-hand", "rpi4", Way::ByHand("rpi4"))
+        },
+        Chain { wanted: off(seed(&["BL31: "])), ..chain("board-rpi4-firmware", "rpi4", Way::Firmware) },
+        Chain {
+            wanted: off(seed(&["BL31: ", "U-Boot 20", SCRIPT])),
+            ..chain("board-rpi4-firmware-uboot", "rpi4", Way::FirmwareUBoot)
+        },
+        Chain { quick: true, wanted: seed(&[]), ..chain("board-zcu102-direct", "zcu102", Way::Direct) },
+    ]
+}
+
+/// Runs those whose name contains `filter`; if it does not begin with `board`, only the quick ones among them.
+pub(super) fn test(filter: &str, tally: &mut Tally) {
+    let wanted = |chain: &Chain| chain.name.contains(filter) && (chain.quick || filter.starts_with("board"));
+    for chain in all().iter().filter(|chain| wanted(chain)) {
+        let Some(machine) = Machine::named(chain.machine) else { continue };
+        match chain::possible(&machine) {
+            Ok(()) => tally.add(chain.name, run(chain, &machine)),
+            Err(why) => tally.add_impossible(chain.name, &why),
+        }
+    }
+}
+
+fn run(chain: &Chain, machine: &Machine) -> Result<Run, String> {
+    let file = format!("qemu/partitions/{}.toml", chain.partition);
+    let out = format!("target/portunus/composed/{}", chain.name);
+    let request = Request { file: Path::new(&file), machine, gic: chain.gic, out: Some(Path::new(&out)) };
+    let mut arguments = chain::arguments(&request, chain.boot)?;
+    arguments.extend(BASE.map(String::from));
+    let expectation = Expectation { wanted: &chain.wanted, forbidden: &FORBIDDEN, limit: chain.limit };
+    Ok(qemu::watch(&arguments, &expectation))
+}
