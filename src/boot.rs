@@ -131,7 +131,7 @@ fn boot(address: u64) -> Result<(), String> {
     );
     grow_heap(&mut frames, 1024)
         .unwrap_or_else(|| log::warn!("no 4 MiB of RAM in one piece: a very large tree may not be planned"));
-    let plan = plan::domains(&tree, &machine, &online, &mut diagnostics);
+    let plan = plan::domains_of(&tree, &machine, &online, &build::InMemory, &mut diagnostics);
     show(&plan, &diagnostics);
     check_timer(&plan.machine)?;
     // Ports and their counters take 96 KiB a domain, its console and interrupts most of the rest.

@@ -1,7 +1,7 @@
 //! Golden trees: device trees in, the plan and the diagnostics out, compared with the text beside them.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test golden` writes the expected text anew. A first line `/* online: 0 1 */`
-//! says which CPUs run.
+//! says which CPUs run, and `tests/common/files.rs` which comments say what is in the modules.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,10 +17,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::files::Described;
 use common::{compile, plan, report, trees};
 use portunus::addr::{CpuId, DomainId, Pa, PaSpan, Port};
 use portunus::fdt::Tree;
-use portunus::plan::{self, Code, Diagnostics, EnableMethod, Gic, Severity, UartKind, WhenDone};
+use portunus::plan::{self, Code, Diagnostics, EnableMethod, Gic, Severity, UartKind, Unseen, WhenDone};
 
 fn sources(kind: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(trees().join(kind)).unwrap().map(|entry| entry.unwrap().path());
@@ -39,7 +40,7 @@ fn online(source: &str) -> Option<Vec<u16>> {
 fn check(path: &Path, failures: &mut String) -> String {
     let source = fs::read_to_string(path).unwrap();
     let mut blob = compile(&source, path.parent().unwrap());
-    let text = report(&mut blob, online(&source).as_deref());
+    let text = report(&mut blob, online(&source).as_deref(), &Described::read(&source));
     let expected = path.with_extension("expected");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&expected, &text).unwrap();
@@ -152,7 +153,7 @@ fn floods() -> Vec<(Code, String)> {
 fn every_limit_says_that_it_was_reached() {
     for (code, body) in floods() {
         let source = format!("/dts-v1/;\n/include/ \"board.dtsi\"\n{body}\n");
-        let text = report(&mut compile(&source, &trees()), None);
+        let text = report(&mut compile(&source, &trees()), None, &Unseen);
         assert!(text.contains(&format!("[{code}]")), "{code}:\n{text}");
     }
 }

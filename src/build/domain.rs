@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -10,7 +10,7 @@ use arrayvec::ArrayVec;
 use portunus::addr::{IpaSpan, PAGE_SIZE, Pa, PaSpan};
 use portunus::console::Stream;
 use portunus::domain::gzip::Workspace;
-use portunus::domain::image::{self, File, ImageError, Kernel};
+use portunus::domain::image::{self, File, Kernel};
 use portunus::domain::layout::{self, Layout};
 use portunus::domain::ram::{self, Extent, Shortage};
 use portunus::domain::{guest_dtb, map};
@@ -18,7 +18,7 @@ use portunus::evtchn::Builder;
 use portunus::hypercall::version;
 use portunus::mm::frames::Frames;
 use portunus::mm::stage2::{Access, Stage2};
-use portunus::plan::DomainPlan;
+use portunus::plan::{self, Diagnostic, DomainPlan};
 use portunus::vdev::pl011::Vpl011;
 use portunus::vdev::power::Start;
 use portunus::vgic::Vgic;
@@ -37,12 +37,38 @@ pub struct Built {
     start: Start,
 }
 
+/// Why a domain cannot be built.
+pub enum Failure {
+    /// A sentence about what is missing.
+    Machine(String),
+    /// An image is not what the tree says.
+    Image(Diagnostic),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Machine(why)
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(why: &str) -> Self {
+        Self::Machine(why.into())
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(found: Diagnostic) -> Self {
+        Self::Image(found)
+    }
+}
+
 /// Builds the domain `planned`.
 ///
 /// # Errors
 ///
-/// A sentence about what is wrong with an image, or missing.
-pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, String> {
+/// What is missing, or wrong with an image.
+pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, Failure> {
     let mut workspace = Workspace::new();
     let (file, kernel) = kernel(planned, &mut workspace)?;
     let layout = lay_out(planned, kernel)?;
@@ -56,7 +82,7 @@ pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, String>
         unsafe { cache::zero(span) };
     }
     file.copy(&mut workspace, &mut images::Filling::new(&extents, layout.kernel))
-        .map_err(|error| blame(planned, error))?;
+        .map_err(|error| plan::no_kernel(planned, error))?;
     fill(site, planned, &layout, &extents)?;
     let no_devices = || String::from("no memory is left for its devices");
     let memory = memory(site, &layout, &extents)?;
@@ -75,7 +101,7 @@ pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, String>
 /// # Errors
 ///
 /// A sentence, if it can have none.
-pub fn connect(built: Built, events: &mut Builder, planned: &DomainPlan) -> Result<Built, String> {
+pub fn connect(built: Built, events: &mut Builder, planned: &DomainPlan) -> Result<Built, Failure> {
     let shared = built.memory.shared_info().ok_or("its shared information page is misplaced")?;
     events
         .add_domain(planned.id, planned.vcpus.len() as u16, shared)
@@ -101,23 +127,18 @@ pub fn finish(built: Built, homes: Vec<Home>, planned: &DomainPlan) -> &'static 
     domain
 }
 
-fn lay_out(planned: &DomainPlan, kernel: Kernel) -> Result<Layout, String> {
+fn lay_out(planned: &DomainPlan, kernel: Kernel) -> Result<Layout, Diagnostic> {
     let room = guest_dtb::room(planned.vcpus.len() as u16, &planned.cmdline);
     let ramdisk = planned.ramdisk.map_or(0, |module| module.size());
-    layout::plan(planned.memory, kernel, room, ramdisk).map_err(|error| error.to_string())
+    layout::plan(planned.memory, kernel, room, ramdisk).map_err(|error| plan::no_room(planned, error))
 }
 
-fn kernel(planned: &DomainPlan, workspace: &mut Workspace) -> Result<(File<'static>, Kernel), String> {
+fn kernel(planned: &DomainPlan, workspace: &mut Workspace) -> Result<(File<'static>, Kernel), Failure> {
     let bytes = images::bytes(planned.kernel.image)?;
     if planned.kernel.raw {
         return Ok((File::Plain(bytes), image::raw(bytes.len() as u64)));
     }
-    File::open(bytes, planned.memory, workspace).map_err(|error| blame(planned, error))
-}
-
-fn blame(planned: &DomainPlan, error: ImageError) -> String {
-    let module = planned.kernel.image;
-    format!("{error} (module at {}, {} bytes)", module.start(), module.size())
+    Ok(File::open(bytes, planned.memory, workspace).map_err(|error| plan::no_kernel(planned, error))?)
 }
 
 /// Ramdisk and device tree.

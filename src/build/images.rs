@@ -6,6 +6,7 @@ use alloc::string::String;
 use portunus::addr::{IpaSpan, PaSpan};
 use portunus::domain::gzip::Sink;
 use portunus::domain::ram::Extent;
+use portunus::plan::Files;
 
 use crate::arch::aarch64::{cache, map};
 use crate::run::GuestMemory;
@@ -21,6 +22,15 @@ pub fn bytes(module: PaSpan) -> Result<&'static [u8], String> {
     // SAFETY: mapped, in RAM as the plan has seen to, and nobody writes to modules: they are kept out of the free
     // memory.
     Ok(unsafe { core::slice::from_raw_parts(module.start().get() as *const u8, module.size() as usize) })
+}
+
+/// The modules where the boot loader left them, for the plan to look into.
+pub struct InMemory;
+
+impl Files for InMemory {
+    fn bytes(&self, span: PaSpan) -> Option<&[u8]> {
+        bytes(span).ok()
+    }
 }
 
 /// Copies `from` to guest memory at `to`, clean to the point of coherency: the guest reads it with its caches off.

@@ -7,6 +7,8 @@
 mod domain;
 mod images;
 
+pub use images::InMemory;
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -83,7 +85,15 @@ pub fn world(
                     *slot = Some(domain);
                 }
             }
-            Err(why) => log::error!("{} ({}) is left out: {why}", planned.name, planned.path),
+            Err(domain::Failure::Machine(why)) => {
+                log::error!("{} ({}) is left out: {why}", planned.name, planned.path);
+            }
+            Err(domain::Failure::Image(found)) => {
+                for line in format!("{found}").lines() {
+                    log::info!("{line}");
+                }
+                log::error!("{} ({}) is left out", planned.name, planned.path);
+            }
         }
     }
     cache::forget_instructions();

@@ -22,7 +22,7 @@ const TRAILER: usize = 8;
 /// How far back a deflate stream may refer (RFC 1951, 2).
 const WINDOW: usize = 32 * 1024;
 
-/// Why a compressed file cannot be unpacked. Each is a sentence for whoever wrote the tree.
+/// Why a compressed file cannot be unpacked. Each displays as what is wrong; [`GzipError::help`] is the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GzipError {
     /// The file is smaller than a header and a trailer, or its header does not end.
@@ -50,39 +50,41 @@ pub enum GzipError {
     NoRoom,
 }
 
+impl GzipError {
+    /// What to do about it.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::TooShort | Self::Truncated | Self::WrongSize | Self::Excess(_) => {
+                "load the whole file, and give its exact size in reg"
+            }
+            Self::TooLarge { .. } => {
+                "give the domain more memory; if the size is absurd, reg has not the exact size of the file"
+            }
+            Self::BadHeader | Self::Damaged | Self::WrongChecksum => {
+                "load the file again, or decompress it first (gunzip)"
+            }
+            Self::NoRoom => "give the domain more memory",
+        }
+    }
+}
+
 impl fmt::Display for GzipError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooShort => {
-                write!(f, "the gzip file ends before its compressed data begin: is the size in `reg` right?")
+            Self::TooShort => f.write_str("the gzip file ends before its compressed data begin"),
+            Self::BadHeader => f.write_str("the gzip file has a header that no version of gzip writes"),
+            Self::TooLarge { size, limit } => {
+                write!(f, "the gzip file says that it unpacks to {size} bytes, and the domain has {limit}")
             }
-            Self::BadHeader => write!(f, "the gzip file has a header that no version of gzip writes"),
-            Self::TooLarge { size, limit } => write!(
-                f,
-                "the gzip file unpacks to {size} bytes and the domain has {limit}: give it more `memory`, or if that \
-                 cannot be, `reg` must have the file's exact size"
-            ),
-            Self::Truncated => {
-                write!(
-                    f,
-                    "the gzip file ends too early: `reg` must have its exact size, and the whole file be loaded"
-                )
+            Self::Truncated => f.write_str("the gzip file ends too early"),
+            Self::Damaged => f.write_str("the gzip file is damaged"),
+            Self::WrongSize => {
+                f.write_str("the gzip file does not unpack to the size that its last four bytes say")
             }
-            Self::Damaged => {
-                write!(f, "the gzip file is damaged: load it again, or decompress it first (gunzip)")
-            }
-            Self::WrongSize => write!(
-                f,
-                "the gzip file does not unpack to the size that its last four bytes say: `reg` must have its exact size"
-            ),
-            Self::WrongChecksum => write!(f, "the gzip file's checksum is wrong: load it again"),
-            Self::Excess(bytes) => {
-                write!(
-                    f,
-                    "the gzip file has {bytes} bytes too many at its end: `reg` must have its exact size"
-                )
-            }
-            Self::NoRoom => write!(f, "the unpacked kernel does not fit where it is to go"),
+            Self::WrongChecksum => f.write_str("the gzip file's checksum is wrong"),
+            Self::Excess(bytes) => write!(f, "the gzip file has {bytes} bytes too many at its end"),
+            Self::NoRoom => f.write_str("the unpacked kernel does not fit where it is to go"),
         }
     }
 }

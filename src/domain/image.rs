@@ -22,7 +22,7 @@ pub struct Kernel {
     pub size: u64,
 }
 
-/// Why a file is not a kernel that can be started. Each is a sentence for whoever wrote the tree.
+/// Why a file is not a kernel that can be started. Each displays as what is wrong; [`ImageError::help`] is the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageError {
     /// The file is smaller than a header.
@@ -43,31 +43,35 @@ pub enum ImageError {
     TooLarge(u64),
 }
 
+impl ImageError {
+    /// What to do about it.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::TooShort(_) => "reg must have the address and the exact size of the file",
+            Self::NotAnImage => {
+                "load the file `Image`, or add portunus,raw to the module to have it loaded as it is"
+            }
+            Self::Gzip(error) => error.help(),
+            Self::NoRoom | Self::TooLarge(_) => "give the domain more memory",
+            Self::Compressed(_) => "decompress it first: a plain Image, or one compressed by gzip, is loaded",
+            Self::BigEndian => "build it little-endian",
+            Self::BadOffset(_) => "its linker script must put it at a multiple of 4096 below 0x200000",
+        }
+    }
+}
+
 impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooShort(size) => {
-                write!(
-                    f,
-                    "the kernel module has {size} bytes, an arm64 Image has at least 64: is `reg` right?"
-                )
-            }
-            Self::NotAnImage => write!(
-                f,
-                "the kernel is no arm64 Image: load the file `Image`, or add `portunus,raw` to the module to have \
-                 it loaded as it is"
-            ),
-            Self::Gzip(error) => write!(f, "the kernel is compressed: {error}"),
-            Self::NoRoom => write!(f, "the kernel does not fit where it is to go"),
-            Self::Compressed(by) => write!(f, "the kernel is compressed by {by}: decompress it first"),
-            Self::BigEndian => write!(f, "the kernel is big-endian: build it little-endian"),
-            Self::BadOffset(offset) => {
-                write!(
-                    f,
-                    "the kernel's text_offset is {offset:#x}: it must be a multiple of 4096 below 0x200000"
-                )
-            }
-            Self::TooLarge(size) => write!(f, "the kernel says that it needs {size} bytes"),
+            Self::TooShort(size) => write!(f, "it has {size} bytes, and an arm64 Image at least 64"),
+            Self::NotAnImage => f.write_str("it has no magic number of an arm64 Image"),
+            Self::Gzip(error) => error.fmt(f),
+            Self::NoRoom => f.write_str("it does not fit where it is to go"),
+            Self::Compressed(by) => write!(f, "it is compressed by {by}"),
+            Self::BigEndian => f.write_str("it is big-endian"),
+            Self::BadOffset(offset) => write!(f, "its text_offset is {offset:#x}"),
+            Self::TooLarge(size) => write!(f, "it says that it needs {size} bytes"),
         }
     }
 }
@@ -108,8 +112,11 @@ impl<'a> File<'a> {
             return Ok((Self::Plain(bytes), image(bytes, bytes.len() as u64)?));
         }
         let gzip = Gzip::open(bytes, limit).map_err(ImageError::Gzip)?;
-        if gzip.size() < HEADER_SIZE as u64 {
-            return Err(ImageError::TooShort(gzip.size()));
+        match gzip.size() {
+            // What a loader put behind the file is not its trailer.
+            0 => return Err(ImageError::Gzip(GzipError::WrongSize)),
+            size if size < HEADER_SIZE as u64 => return Err(ImageError::TooShort(size)),
+            _ => {}
         }
         let head: [u8; HEADER_SIZE] = gzip.head(workspace).map_err(ImageError::Gzip)?;
         Ok((Self::Gzip(gzip), image(&head, gzip.size())?))

@@ -53,20 +53,18 @@ pub enum LayoutError {
 impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadMemory(size) => write!(
+            Self::BadMemory(size) => write!(f, "{size} bytes are no whole pages of the guest's memory map"),
+            Self::KernelTooLarge { needed, available } => write!(
                 f,
-                "{size} bytes of memory: `memory` counts KiB in two cells, needs a multiple of 4 and at most 1019 GiB"
+                "the kernel claims {} KiB (image_size in its header), and the domain has {} KiB",
+                needed / 1024,
+                available / 1024
             ),
-            Self::KernelTooLarge { needed, available } => {
-                write!(
-                    f,
-                    "the kernel claims {needed} bytes and the domain has {available}: give it more `memory`"
-                )
-            }
             Self::NoRoom { needed, available } => write!(
                 f,
-                "device tree and ramdisk need {needed} bytes and {available} are left behind the kernel: give the \
-                 domain more `memory`"
+                "device tree and ramdisk need {} KiB, and {} KiB are left behind what the kernel claims",
+                needed / 1024,
+                available / 1024
             ),
         }
     }

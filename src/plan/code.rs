@@ -175,6 +175,12 @@ codes! {
     ImagesTooLarge = 420, Error, "images larger than the domain";
     RawElsewhere = 421, Warning, "portunus,raw not on a kernel";
     OldModuleName = 422, Warning, "module under an old name";
+    KernelNoImage = 423, Error, "kernel is no arm64 Image";
+    KernelHeader = 424, Error, "kernel header cannot be used";
+    KernelCompression = 425, Error, "kernel in an unsupported compression";
+    KernelUnpack = 426, Error, "compressed kernel cannot be unpacked";
+    KernelTooLarge = 427, Error, "kernel claims more than the domain";
+    RamdiskNoRoom = 428, Error, "no room for ramdisk and device tree";
 
     NoCpuOnline = 501, Error, "no CPU to run on";
     VcpuId = 502, Error, "xen,vcpu without a number";

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use super::code::Code;
 use super::diagnostic::{At, Diagnostics, Quoted};
 use super::features;
+use super::images;
 use super::modules::{self, Images};
 use super::placement::{self, Pinned};
 use super::{Gic, Machine, Site};
@@ -93,9 +94,8 @@ fn draft<'c, 't>(
     let enhanced = features::enhanced(&node, diags);
     features::refuse(&node, diags);
     let images = modules::read(&node, site, diags);
-    if let Some(memory) = memory {
-        modules::fit(&node, &images, memory, diags);
-    }
+    let room = memory.filter(|memory| modules::fit(&node, &images, *memory, diags)).zip(vcpus);
+    images::inspect(&node, &images, room, site.files, diags);
     let pinned = placement::pinned(&node, vcpus, machine.cpus.len(), diags);
     features::look_for_misspellings(&node, diags);
     Draft {

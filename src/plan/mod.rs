@@ -20,6 +20,7 @@ mod code;
 mod diagnostic;
 mod domain;
 mod features;
+mod images;
 mod machine;
 mod modules;
 mod options;
@@ -30,6 +31,7 @@ mod types;
 
 pub use code::{Code, Severity};
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use images::{Files, Unseen, no_kernel, no_room};
 pub use machine::{early_console, machine};
 pub use render::Table;
 pub use types::*;
@@ -47,6 +49,8 @@ struct Site<'m> {
     machine: &'m Machine,
     /// The ranges of `/reserved-memory`: unlike those of the reservation block, nobody may load modules there.
     claimed: Vec<PaSpan>,
+    /// What is in the modules.
+    files: &'m dyn Files,
 }
 
 /// Plans the domains for a machine on which the CPUs `online` are running. Without a domain the plan is empty.
@@ -55,6 +59,18 @@ struct Site<'m> {
 /// [`Machine::reserved`]; modules that reach into them are then reported.
 #[must_use]
 pub fn domains(tree: &Tree<'_>, machine: &Machine, online: &[CpuId], diags: &mut Diagnostics) -> Plan {
+    domains_of(tree, machine, online, &Unseen, diags)
+}
+
+/// The same, with a look into the modules.
+#[must_use]
+pub fn domains_of(
+    tree: &Tree<'_>,
+    machine: &Machine,
+    online: &[CpuId],
+    files: &dyn Files,
+    diags: &mut Diagnostics,
+) -> Plan {
     let mut plan = Plan {
         machine: machine.clone(),
         domains: Vec::new(),
@@ -65,7 +81,7 @@ pub fn domains(tree: &Tree<'_>, machine: &Machine, online: &[CpuId], diags: &mut
     let planned = tree.at("/chosen", |chosen| {
         plan.options = options::read(chosen, diags);
         domain::look_around(chosen, diags);
-        let site = Site { machine, claimed: machine::reserved_nodes(tree) };
+        let site = Site { machine, claimed: machine::reserved_nodes(tree), files };
         let mut drafts = domain::read(chosen, &site, diags);
         if drafts.is_empty() {
             diags.report(

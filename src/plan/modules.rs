@@ -111,7 +111,8 @@ pub(super) fn read(domain: &Node<'_, '_>, site: &Site<'_>, diags: &mut Diagnosti
         match kind {
             Kind::Kernel => {
                 if first(&mut kernel_at, &node, Code::KernelTwice, "kernel", diags) {
-                    images.kernel = span.map(|image| KernelPlan { image, raw });
+                    images.kernel =
+                        span.map(|image| KernelPlan { path: alloc::format!("{node}"), image, raw });
                 }
             }
             Kind::Ramdisk => {
@@ -327,11 +328,12 @@ fn bootargs(node: &Node<'_, '_>, kind: Kind, images: &mut Images, diags: &mut Di
     }
 }
 
-/// Reports images that cannot fit into the memory of their domain.
-pub(super) fn fit(domain: &Node<'_, '_>, images: &Images, memory: u64, diags: &mut Diagnostics) {
+/// Reports images that cannot fit into the memory of their domain, whatever is in them. Answers whether they may fit.
+pub(super) fn fit(domain: &Node<'_, '_>, images: &Images, memory: u64, diags: &mut Diagnostics) -> bool {
     let kernel = images.kernel.as_ref().map_or(0, |kernel| kernel.image.size());
     let ramdisk = images.ramdisk.map_or(0, |span| span.size());
-    if kernel.saturating_add(ramdisk) > memory {
+    let fits = kernel.saturating_add(ramdisk) <= memory;
+    if !fits {
         diags.report(
             Code::ImagesTooLarge,
             At::prop(domain, "memory"),
@@ -344,6 +346,7 @@ pub(super) fn fit(domain: &Node<'_, '_>, images: &Images, memory: u64, diags: &m
             format_args!("give the domain more memory; memory counts KiB"),
         );
     }
+    fits
 }
 
 /// Breaks domains whose modules overlap others; of two, the one that stands later in the tree. One module

@@ -249,6 +249,8 @@ pub struct VcpuPlan {
 /// The kernel of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelPlan {
+    /// Path of its node.
+    pub path: String,
     /// Exact bytes of the module.
     pub image: PaSpan,
     /// Loaded as is at the start of RAM and entered at its first byte (`portunus,raw` on the module), instead

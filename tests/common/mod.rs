@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod blob;
+pub mod files;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -10,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use portunus::addr::CpuId;
 use portunus::fdt::Tree;
-use portunus::plan::{self, Diagnostics, Plan, Table};
+use portunus::plan::{self, Diagnostics, Files, Plan, Table, Unseen};
 
 /// Where the trees are.
 pub fn trees() -> PathBuf {
@@ -43,6 +44,11 @@ pub fn compile(source: &str, directory: &Path) -> Vec<u8> {
 
 /// Plans a blob. `online` are the CPUs that run; without it, all of them.
 pub fn plan(blob: &mut [u8], online: Option<&[u16]>) -> (Option<Plan>, Diagnostics) {
+    plan_of(blob, online, &Unseen)
+}
+
+/// The same with a look into the modules.
+pub fn plan_of(blob: &mut [u8], online: Option<&[u16]>, files: &dyn Files) -> (Option<Plan>, Diagnostics) {
     let tree = Tree::parse(blob).expect("the tree is well formed");
     let mut diagnostics = Diagnostics::new();
     let Some(machine) = plan::machine(&tree, &mut diagnostics) else {
@@ -52,13 +58,13 @@ pub fn plan(blob: &mut [u8], online: Option<&[u16]>) -> (Option<Plan>, Diagnosti
         Some(online) => online.iter().copied().map(CpuId::new).collect(),
         None => machine.cpus.iter().map(|cpu| cpu.id).collect(),
     };
-    let plan = plan::domains(&tree, &machine, &online, &mut diagnostics);
+    let plan = plan::domains_of(&tree, &machine, &online, files, &mut diagnostics);
     (Some(plan), diagnostics)
 }
 
 /// Everything that there is to say about a blob, as text.
-pub fn report(blob: &mut [u8], online: Option<&[u16]>) -> String {
-    let (plan, diagnostics) = plan(blob, online);
+pub fn report(blob: &mut [u8], online: Option<&[u16]>, files: &dyn Files) -> String {
+    let (plan, diagnostics) = plan_of(blob, online, files);
     let mut text = String::new();
     match &plan {
         Some(plan) => writeln!(text, "{}", Table(plan)).unwrap(),

@@ -66,6 +66,7 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     }
     let switch = scenario("guest-console-switch", &TWO, &SWITCH);
     list.push(with_tree("typists", Scenario { typed: &TYPED, ..switch }));
+    list.push(with_tree("bad-images", scenario("guest-bad-images", &TWO, &BAD_IMAGES)));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
     list.push(with_tree("broken-neighbours", scenario("guest-broken-neighbours", &TWO, &NEIGHBOURS)));
     for (name, machine) in [("guest-four-pairs", &TWO), ("guest-four-pairs-on-one", &ONE)] {
@@ -159,10 +160,25 @@ pub(super) const FLOOD: [&str; 5] = [
 ];
 
 /// One domain whose kernel is not where its module says: the other one runs, its channel's end unbound.
-const MISSING_KERNEL: [&str; 5] = [
-    "domU2 (/chosen/domU2) is left out: the kernel is no arm64 Image",
-    "the domain at one end was not built; the other end is left unbound",
+const MISSING_KERNEL: [&str; 6] = [
+    "error[P0423]: kernel is no arm64 Image",
+    "--> /chosen/domU2/module@60000000",
+    "warning[P0217]: channel left unbound",
     "1 domain unpaused",
     "(domU1) smp: 1 vCPUs: ok",
+    "powering off",
+];
+
+/// Images of every badness: those that the plan sees, then the one that is seen when it is unpacked.
+const BAD_IMAGES: [&str; 10] = [
+    "error[P0423]: kernel is no arm64 Image",
+    "--> /chosen/script/kernel",
+    "error[P0427]: kernel claims more than the domain",
+    "--> /chosen/huge, property memory",
+    "error[P0428]: no room for ramdisk and device tree",
+    "--> /chosen/tight, property memory",
+    "error[P0426]: compressed kernel cannot be unpacked",
+    "--> /chosen/damaged/kernel",
+    "2 domains unpaused",
     "powering off",
 ];

@@ -233,10 +233,14 @@ fn bad_kernels() -> Linux {
     bad(2, "initramfs-6.12", 256);
     bad(3, "linux-6.12.gz.cut", 256);
     bad(4, "linux-6.12", 32);
+    bad(5, "linux-6.12.gz", 40);
+    bad(6, "linux-6.12", 46);
     for text in [
-        "domU3 (/chosen/domU3) is left out: the kernel is no arm64 Image",
-        "domU4 (/chosen/domU4) is left out: the kernel is compressed: the gzip file",
-        "error[P0420]: images larger than the domain",
+        "error[P0423]: kernel is no arm64 Image  --> /chosen/domU3/kernel",
+        "error[P0426]: compressed kernel cannot be unpacked  --> /chosen/domU4/kernel",
+        "error[P0420]: images larger than the domain  --> /chosen/domU5",
+        "error[P0426]: compressed kernel cannot be unpacked  --> /chosen/domU6/kernel",
+        "error[P0428]: no room for ramdisk and device tree  --> /chosen/domU7",
     ] {
         linux.wanted.push(text.into());
     }
