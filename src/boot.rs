@@ -84,13 +84,13 @@ extern "C" fn wrong_exception_level(address: u64, level: u64) {
 ///
 /// # Safety
 ///
-/// The bytes are readable and writable RAM that nobody else uses.
-unsafe fn blob_at(address: u64) -> Result<&'static mut [u8], fdt::FdtError> {
+/// The bytes are readable RAM that nobody else writes to.
+unsafe fn blob_at(address: u64) -> Result<&'static [u8], fdt::FdtError> {
     // SAFETY: the caller's promise.
     let header = unsafe { core::slice::from_raw_parts(address as *const u8, fdt::HEADER) };
     let size = fdt::claimed_size(header)?;
     // SAFETY: as above.
-    Ok(unsafe { core::slice::from_raw_parts_mut(address as *mut u8, size) })
+    Ok(unsafe { core::slice::from_raw_parts(address as *const u8, size) })
 }
 
 /// The boot, in order.
@@ -209,7 +209,7 @@ fn report(diagnostics: &Diagnostics) {
 }
 
 /// Maps what x0 points at, step by step, believing nothing.
-fn map_tree(address: u64) -> Result<&'static mut [u8], String> {
+fn map_tree(address: u64) -> Result<&'static [u8], String> {
     let hint = "the loader must pass the address of a device tree in x0 (QEMU: an arm64 Image with -kernel, not an ELF)";
     let limit = 1 << pa_bits(ID_AA64MMFR0_EL1::read());
     if address == 0 || !address.is_multiple_of(8) || address > limit - 2 * PAGE_SIZE {

@@ -61,9 +61,9 @@ fn peak<R>(work: impl FnOnce() -> R) -> (R, usize) {
 }
 
 /// Reads a blob the whole way, and checks what that took.
-fn read(title: &str, mut blob: Vec<u8>) {
+fn read(title: &str, blob: Vec<u8>) {
     let began = Instant::now();
-    let tree = Tree::parse(&mut blob).unwrap();
+    let tree = Tree::parse(&blob).unwrap();
     let mut diagnostics = Diagnostics::new();
     let (machine, small) = peak(|| plan::machine(&tree, &mut diagnostics));
     let mut large = 0;

@@ -246,8 +246,8 @@ fn reserved_memory_called_memory_is_not_ram() {
 #[test]
 fn no_module_is_where_the_hypervisor_is() {
     let source = "/dts-v1/;\n/include/ \"domains.dtsi\"\n&kernel1 { bootargs = \"\"; };";
-    let mut blob = compile(source, &trees());
-    let tree = Tree::parse(&mut blob).unwrap();
+    let blob = compile(source, &trees());
+    let tree = Tree::parse(&blob).unwrap();
     let mut diagnostics = Diagnostics::new();
     let mut machine = plan::machine(&tree, &mut diagnostics).unwrap();
     // The whole of domU1's kernel and more, so that it does not only straddle an end.

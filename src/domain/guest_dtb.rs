@@ -214,8 +214,8 @@ mod tests {
 
     #[test]
     fn the_nodes_are_xens_in_xens_order() {
-        let mut blob = written(&description());
-        let tree = Tree::parse(&mut blob).unwrap();
+        let blob = written(&description());
+        let tree = Tree::parse(&blob).unwrap();
         let names: Vec<String> = tree.root().unwrap().children().map(|node| node.name().into()).collect();
         let expected = [
             "chosen",
@@ -243,8 +243,8 @@ mod tests {
             (Version::V2, "arm,gic-400", false, [0x0300_1000, 0x1000, 0x0300_2000, 0x2000]),
             (Version::V3, "arm,gic-v3", true, [0x0300_1000, 0x1_0000, 0x0302_0000, 0x0100_0000]),
         ] {
-            let mut blob = written(&Description { gic, ..description() });
-            let tree = Tree::parse(&mut blob).unwrap();
+            let blob = written(&Description { gic, ..description() });
+            let tree = Tree::parse(&blob).unwrap();
             let found = tree.at("/interrupt-controller@3001000", |node| {
                 assert!(node.is_compatible(compatible));
                 assert_eq!(node.has("#redistributor-regions"), redistributors);
@@ -257,8 +257,8 @@ mod tests {
     #[test]
     fn a_domain_that_is_not_enhanced_sees_no_hypervisor() {
         let plain = Description { hypervisor: None, vpl011: false, cmdline: "", ..description() };
-        let mut blob = written(&plain);
-        let tree = Tree::parse(&mut blob).unwrap();
+        let blob = written(&plain);
+        let tree = Tree::parse(&blob).unwrap();
         assert!(tree.at("/hypervisor", |_| ()).is_none());
         assert!(tree.at("/sbsa-uart", |_| ()).is_none());
         assert_eq!(tree.at("/chosen", |node| node.has("bootargs")), Some(false));

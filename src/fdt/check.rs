@@ -2,8 +2,7 @@
 //!
 //! Decides whether a blob is a device tree that can be walked without ever checking again. It trusts nothing:
 //! every offset is checked against its block, every loop consumes input, nothing is allocated and nothing
-//! recurses. What the `fdt` crate behind [`super::Tree`] would trip over is refused here (bad offsets, names
-//! that are not text, deep nesting) or removed (NOP tokens, behind which that crate loses nodes).
+//! recurses. What a walk would trip over is refused here: bad offsets, names that are not text, deep nesting.
 //!
 //! The layout is that of the Devicetree Specification v0.4, chapter 5.
 
@@ -23,10 +22,10 @@ const MAGIC: u32 = 0xd00d_feed;
 pub const HEADER: usize = 40;
 const SIZE_STRUCTS_AT: usize = 36;
 
-const BEGIN_NODE: u32 = 1;
-const END_NODE: u32 = 2;
-const PROP: u32 = 3;
-const NOP: u32 = 4;
+pub(super) const BEGIN_NODE: u32 = 1;
+pub(super) const END_NODE: u32 = 2;
+pub(super) const PROP: u32 = 3;
+pub(super) const NOP: u32 = 4;
 const END: u32 = 9;
 
 /// Why a blob is not a usable device tree. Offsets are in bytes from its start.
@@ -125,10 +124,10 @@ pub(super) struct Layout {
     pub total: usize,
     /// The structure block, from the root's token up to and including the end token.
     pub structs: Range<usize>,
+    /// The strings block.
+    pub strings: Range<usize>,
     /// The memory reservation entries, without the terminating one.
     pub reservations: Range<usize>,
-    /// Whether the structure block holds NOP tokens.
-    has_nops: bool,
 }
 
 /// The big-endian cell at byte `at`.
@@ -171,16 +170,10 @@ pub(super) fn check(blob: &[u8]) -> Result<Layout, FdtError> {
     if reservations.start < HEADER || !disjoint(&structs, &reserve_block) {
         return Err(FdtError::Block("memory reservation"));
     }
-    let names = blob.get(strings).ok_or(FdtError::Block("strings"))?;
+    let names = blob.get(strings.clone()).ok_or(FdtError::Block("strings"))?;
     let tokens = blob.get(structs.clone()).ok_or(FdtError::Block("structure"))?;
-    let mut walk = Walk::new(tokens, names, structs.start);
-    let used = walk.run()?;
-    Ok(Layout {
-        total,
-        structs: structs.start..structs.start.saturating_add(used),
-        reservations,
-        has_nops: walk.has_nops,
-    })
+    let used = Walk::new(tokens, names, structs.start).run()?;
+    Ok(Layout { total, structs: structs.start..structs.start.saturating_add(used), strings, reservations })
 }
 
 fn block(start: usize, size: usize, total: usize, name: &'static str) -> Result<Range<usize>, FdtError> {
@@ -209,12 +202,11 @@ struct Walk<'b> {
     /// Bit n: a node open at depth n has had a child.
     had_child: u64,
     in_aliases: bool,
-    has_nops: bool,
 }
 
 impl<'b> Walk<'b> {
     fn new(tokens: &'b [u8], names: &'b [u8], base: usize) -> Self {
-        Self { tokens, names, base, depth: 0, had_child: 0, in_aliases: false, has_nops: false }
+        Self { tokens, names, base, depth: 0, had_child: 0, in_aliases: false }
     }
 
     /// Bytes up to and including the end token.
@@ -238,10 +230,7 @@ impl<'b> Walk<'b> {
                     pos.saturating_add(4)
                 }
                 PROP => self.property(pos)?,
-                NOP => {
-                    self.has_nops = true;
-                    pos.saturating_add(4)
-                }
+                NOP => pos.saturating_add(4),
                 END if self.depth == 0 && roots == 1 => return Ok(pos.saturating_add(4)),
                 END if self.depth == 0 => return Err(FdtError::Root(at)),
                 _ => return Err(FdtError::Token(at)),
@@ -302,44 +291,7 @@ fn c_string(bytes: &[u8], at: usize) -> Option<&[u8]> {
     name.iter().all(u8::is_ascii_graphic).then_some(name)
 }
 
-const fn align4(at: usize) -> usize {
+/// The next multiple of 4.
+pub(super) const fn align4(at: usize) -> usize {
     at.saturating_add(3) & !3
-}
-
-/// Removes the NOP tokens of a checked blob in place, cuts the structure block at its end token, and returns
-/// the layout after it.
-pub(super) fn squeeze(blob: &mut [u8], layout: Layout) -> Layout {
-    let Range { start, end } = layout.structs;
-    let end = if layout.has_nops { start.saturating_add(close_gaps(blob, start, end)) } else { end };
-    let size = (end.saturating_sub(start) as u32).to_be_bytes();
-    if let Some(field) = blob.get_mut(SIZE_STRUCTS_AT..HEADER) {
-        field.copy_from_slice(&size);
-    }
-    Layout { structs: start..end, has_nops: false, ..layout }
-}
-
-/// Moves everything but NOP tokens to the front of `[start, end)`; returns the bytes that remain.
-fn close_gaps(blob: &mut [u8], start: usize, end: usize) -> usize {
-    let (mut from, mut to) = (start, start);
-    while from < end {
-        let Some(token) = cell_at(blob, from) else { break };
-        let length = match token {
-            BEGIN_NODE => {
-                let name = blob.get(from.saturating_add(4)..end).and_then(|rest| c_string(rest, 0));
-                align4(name.map_or(0, <[u8]>::len).saturating_add(5))
-            }
-            PROP => {
-                let value = cell_at(blob, from.saturating_add(4)).unwrap_or(0) as usize;
-                align4(value.saturating_add(12))
-            }
-            _ => 4,
-        };
-        let next = from.saturating_add(length).min(end);
-        if token != NOP {
-            blob.copy_within(from..next, to);
-            to = to.saturating_add(next.saturating_sub(from));
-        }
-        from = next;
-    }
-    to.saturating_sub(start)
 }

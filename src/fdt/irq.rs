@@ -7,9 +7,8 @@
 
 use core::fmt;
 
-use ::fdt::node::FdtNode;
-
-use super::{Node, Prop, node};
+use super::token::Bare;
+use super::{Node, Prop};
 use crate::addr::IntId;
 
 /// `compatible` strings of GICv2 controllers with virtualization support.
@@ -79,7 +78,7 @@ impl<'t> Node<'_, 't> {
     }
 
     /// The controller of the entry at cell `at`, and where the next entry begins.
-    fn extended_controller(&self, prop: Prop<'_>, at: usize) -> Result<(FdtNode<'t, 't>, usize), IrqError> {
+    fn extended_controller(&self, prop: Prop<'_>, at: usize) -> Result<(Bare<'t>, usize), IrqError> {
         let phandle = prop.cell(at).ok_or(IrqError::Missing)?;
         let controller = self.tree().by_phandle(phandle).ok_or(IrqError::NoController)?;
         let width = interrupt_cells(controller).ok_or(IrqError::NoController)?;
@@ -88,7 +87,7 @@ impl<'t> Node<'_, 't> {
 
     /// The controller that `interrupts` goes to: the nearest `interrupt-parent` here or above, else the nearest
     /// controller above, else the node itself (the GIC of a tree that names no parent for it).
-    fn interrupt_parent(&self) -> Result<FdtNode<'t, 't>, IrqError> {
+    fn interrupt_parent(&self) -> Result<Bare<'t>, IrqError> {
         let mut here = Some(self);
         let mut below: Option<&Node<'_, 't>> = None;
         while let Some(node) = here {
@@ -96,22 +95,22 @@ impl<'t> Node<'_, 't> {
                 let phandle = prop.u32().map_err(|_| IrqError::NoController)?;
                 return self.tree().by_phandle(phandle).ok_or(IrqError::NoController);
             }
-            if below.is_some() && interrupt_cells(node.raw()).is_some() {
-                return Ok(node.raw());
+            if below.is_some() && interrupt_cells(node.bare()).is_some() {
+                return Ok(node.bare());
             }
             below = Some(node);
             here = node.parent();
         }
-        interrupt_cells(self.raw()).map(|_| self.raw()).ok_or(IrqError::NoController)
+        interrupt_cells(self.bare()).map(|_| self.bare()).ok_or(IrqError::NoController)
     }
 }
 
-fn interrupt_cells(controller: FdtNode<'_, '_>) -> Option<u32> {
-    node::property(controller, "#interrupt-cells")?.u32().ok()
+fn interrupt_cells(controller: Bare<'_>) -> Option<u32> {
+    controller.prop("#interrupt-cells")?.u32().ok()
 }
 
-fn specifier_cells(controller: FdtNode<'_, '_>) -> Result<usize, IrqError> {
-    let compatible = node::property(controller, "compatible").ok_or(IrqError::NotGic)?;
+fn specifier_cells(controller: Bare<'_>) -> Result<usize, IrqError> {
+    let compatible = controller.prop("compatible").ok_or(IrqError::NotGic)?;
     if !compatible.strings().any(|name| GIC_V2.contains(&name) || GIC_V3.contains(&name)) {
         return Err(IrqError::NotGic);
     }

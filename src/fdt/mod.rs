@@ -17,6 +17,7 @@ mod prop;
 mod reg;
 #[cfg(test)]
 mod tests;
+mod token;
 pub mod write;
 
 pub use check::{FdtError, HEADER, MAX_DEPTH, MAX_NAME, MAX_SIZE, claimed_size};
@@ -24,17 +25,17 @@ pub use irq::{GIC_V2, GIC_V3, IrqError};
 pub use node::{Cells, Node};
 pub use prop::{Prop, ValueError};
 pub use reg::{RegEntry, RegError};
+use token::{Bare, Token};
 
 /// A checked device tree.
-#[derive(Debug)]
+#[derive(Clone, Copy)]
 pub struct Tree<'a> {
-    blob: &'a [u8],
-    layout: check::Layout,
-    fdt: ::fdt::Fdt<'a>,
+    tokens: token::Tokens<'a>,
+    reservations: &'a [u8],
 }
 
 impl<'a> Tree<'a> {
-    /// Checks a blob without changing it and returns the length it claims. Needs no heap.
+    /// Checks a blob without reading it and returns the length it claims. Needs no heap.
     ///
     /// # Errors
     /// Whatever keeps it from being a usable device tree.
@@ -42,31 +43,22 @@ impl<'a> Tree<'a> {
         check::check(blob).map(|layout| layout.total)
     }
 
-    /// Checks a blob and takes it over. NOP tokens are removed in place, so the blob must be a private copy.
-    /// Bytes behind the length in its header are ignored.
+    /// Checks a blob and reads it from then on. Bytes behind the length in its header are ignored.
     ///
     /// # Errors
-    /// Whatever keeps it from being a usable device tree; the blob is unchanged then.
-    pub fn parse(blob: &'a mut [u8]) -> Result<Self, FdtError> {
+    /// Whatever keeps it from being a usable device tree.
+    pub fn parse(blob: &'a [u8]) -> Result<Self, FdtError> {
         let layout = check::check(blob)?;
-        let layout = check::squeeze(blob, layout);
-        let length = blob.len();
-        let blob: &'a [u8] =
-            blob.get(..layout.total).ok_or(FdtError::Truncated { wanted: layout.total, got: length })?;
-        let fdt = ::fdt::Fdt::new(blob).map_err(|_| FdtError::Block("structure"))?;
-        Ok(Self { blob, layout, fdt })
-    }
-
-    /// The blob, with its NOP tokens removed.
-    #[must_use]
-    pub fn bytes(&self) -> &'a [u8] {
-        self.blob
+        let part = |range| blob.get(range).unwrap_or_default();
+        Ok(Self {
+            tokens: token::Tokens::new(part(layout.structs), part(layout.strings)),
+            reservations: part(layout.reservations),
+        })
     }
 
     /// The entries of the memory reservation block: address and size as they stand there.
     pub fn reservations(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let entries = self.blob.get(self.layout.reservations.clone()).unwrap_or(&[]);
-        entries.chunks_exact(16).filter_map(|entry| {
+        self.reservations.chunks_exact(16).filter_map(|entry| {
             let (address, size) = entry.split_first_chunk::<8>()?;
             Some((u64::from_be_bytes(*address), u64::from_be_bytes(size.try_into().ok()?)))
         })
@@ -75,7 +67,7 @@ impl<'a> Tree<'a> {
     /// The root node. A checked tree has one.
     #[must_use]
     pub fn root(&self) -> Option<Node<'_, '_>> {
-        Some(Node::root(self, self.fdt.all_nodes().next()?))
+        Some(Node::root(self, self.bare().next()?))
     }
 
     /// Offers every node to `visit`, parents before children, in tree order, until it answers with something.
@@ -96,14 +88,22 @@ impl<'a> Tree<'a> {
         self.root()?.child("aliases")?.prop(name)?.str().ok()
     }
 
+    /// All nodes in tree order, without their ancestors.
+    fn bare(&self) -> impl Iterator<Item = Bare<'a>> + use<'a> {
+        self.tokens.filter_map(|token| match token {
+            Token::Begin(node) => Some(node),
+            _ => None,
+        })
+    }
+
     /// The node with this phandle, without its ancestors.
-    pub(crate) fn by_phandle(&self, phandle: u32) -> Option<::fdt::node::FdtNode<'_, '_>> {
-        self.fdt.all_nodes().find(|raw| node::phandle(*raw) == Some(phandle))
+    fn by_phandle(&self, phandle: u32) -> Option<Bare<'a>> {
+        self.bare().find(|node| node.phandle() == Some(phandle))
     }
 
     /// The name of the node with this phandle.
     #[must_use]
     pub fn name_of_phandle(&self, phandle: u32) -> Option<&str> {
-        self.by_phandle(phandle).map(|raw| raw.name)
+        self.by_phandle(phandle).map(Bare::name)
     }
 }

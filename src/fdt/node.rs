@@ -2,8 +2,7 @@
 
 use core::fmt;
 
-use ::fdt::node::FdtNode;
-
+use super::token::{Bare, BareProp};
 use super::{Prop, Tree};
 
 /// How many cells an address and a size take in the `reg` of a node.
@@ -24,20 +23,20 @@ impl Cells {
 /// as its path.
 #[derive(Clone, Copy)]
 pub struct Node<'p, 't> {
-    raw: FdtNode<'t, 't>,
+    bare: Bare<'t>,
     tree: &'t Tree<'t>,
     parent: Option<&'p Node<'p, 't>>,
     cells: Cells,
 }
 
 impl<'p, 't> Node<'p, 't> {
-    pub(super) fn root(tree: &'t Tree<'t>, raw: FdtNode<'t, 't>) -> Self {
-        Self { raw, tree, parent: None, cells: Cells::DEFAULT }
+    pub(super) fn root(tree: &'t Tree<'t>, bare: Bare<'t>) -> Self {
+        Self { bare, tree, parent: None, cells: Cells::DEFAULT }
     }
 
-    /// The node of the `fdt` crate, which knows nothing above itself.
-    pub(super) fn raw(&self) -> FdtNode<'t, 't> {
-        self.raw
+    /// The node without what is above it.
+    pub(super) fn bare(&self) -> Bare<'t> {
+        self.bare
     }
 
     /// The tree it belongs to.
@@ -48,7 +47,7 @@ impl<'p, 't> Node<'p, 't> {
     /// Its name with the unit address; "/" for the root.
     #[must_use]
     pub fn name(&self) -> &'t str {
-        self.raw.name
+        if self.parent.is_some() { self.bare.name() } else { "/" }
     }
 
     /// Its name without the unit address.
@@ -83,24 +82,24 @@ impl<'p, 't> Node<'p, 't> {
     /// Its children in tree order.
     pub fn children<'s>(&'s self) -> impl Iterator<Item = Node<'s, 't>> + use<'s, 'p, 't> {
         let cells = self.child_cells();
-        self.raw.children().map(move |raw| Node { raw, tree: self.tree, parent: Some(self), cells })
+        self.bare.children().map(move |bare| Node { bare, tree: self.tree, parent: Some(self), cells })
     }
 
     /// The first child of this name; without a unit address, the first one whose name fits without its own.
     #[must_use]
     pub fn child<'s>(&'s self, name: &str) -> Option<Node<'s, 't>> {
-        self.children().find(|child| child.name() == name || child.base_name() == name)
+        self.children().find(|child| child.bare.is_called(name))
     }
 
     /// Its properties in tree order.
     pub fn props(&self) -> impl Iterator<Item = Prop<'t>> + use<'t> {
-        self.raw.properties().map(|prop| Prop { name: prop.name, value: prop.value })
+        self.bare.props().map(BareProp::prop)
     }
 
     /// The property of this name.
     #[must_use]
     pub fn prop(&self, name: &str) -> Option<Prop<'t>> {
-        property(self.raw, name)
+        self.bare.prop(name)
     }
 
     /// Whether the property exists, whatever its value: how the bindings write a boolean.
@@ -135,7 +134,7 @@ impl<'p, 't> Node<'p, 't> {
     /// Its phandle (`phandle`, or the older `linux,phandle`). 0 and 0xffffffff name nothing.
     #[must_use]
     pub fn phandle(&self) -> Option<u32> {
-        phandle(self.raw)
+        self.bare.phandle()
     }
 }
 
@@ -155,18 +154,6 @@ impl fmt::Debug for Node<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// A property of a bare node.
-pub(super) fn property<'t>(raw: FdtNode<'t, 't>, name: &str) -> Option<Prop<'t>> {
-    raw.property(name).map(|prop| Prop { name: prop.name, value: prop.value })
-}
-
-/// The phandle of a bare node.
-pub(super) fn phandle(raw: FdtNode<'_, '_>) -> Option<u32> {
-    let prop = raw.properties().find(|prop| matches!(prop.name, "phandle" | "linux,phandle"))?;
-    let value = Prop { name: prop.name, value: prop.value }.u32().ok()?;
-    (value != 0 && value != u32::MAX).then_some(value)
 }
 
 /// Depth-first search. It recurses as deep as the tree, which `check` bounds.

@@ -233,7 +233,7 @@ mod tests {
         writer.end().unwrap();
         writer.end().unwrap();
         let size = writer.finish().unwrap();
-        let tree = Tree::parse(&mut buffer[..size]).unwrap();
+        let tree = Tree::parse(&buffer[..size]).unwrap();
         let seen = tree.at("/node", |node| {
             assert!(node.is_compatible("two"));
             assert_eq!(node.prop("reg").unwrap().cells().collect::<Vec<_>>(), [1, 2]);

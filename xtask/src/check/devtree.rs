@@ -66,8 +66,8 @@ impl Node {
 
 impl Devtree {
     /// Reads a blob.
-    pub fn parse(mut blob: Vec<u8>) -> Result<Self, FdtError> {
-        let tree = fdt::Tree::parse(&mut blob)?;
+    pub fn parse(blob: &[u8]) -> Result<Self, FdtError> {
+        let tree = fdt::Tree::parse(blob)?;
         let reservations = tree.reservations().collect();
         let root = tree.root().map(|root| Node::of(&root)).unwrap_or_default();
         Ok(Self { reservations, root })
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn what_is_flattened_is_read_again() {
         let tree = sample();
-        let again = Devtree::parse(tree.flatten()).unwrap();
+        let again = Devtree::parse(&tree.flatten()).unwrap();
         assert_eq!(again.root, tree.root);
         assert_eq!(again.reservations, tree.reservations);
     }

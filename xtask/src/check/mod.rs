@@ -189,7 +189,7 @@ fn read(options: &Options) -> Result<Input, String> {
 
 /// What the hypervisor decides, with all CPUs running.
 fn decide(mut input: Input) -> Result<Found, String> {
-    let tree = Devtree::parse(input.blob.clone()).map_err(|e| e.to_string())?;
+    let tree = Devtree::parse(&input.blob).map_err(|e| e.to_string())?;
     let mut diagnostics = Diagnostics::new();
     let plan = plan(&mut input, &mut diagnostics)?;
     if let Some(plan) = &plan {
@@ -200,7 +200,7 @@ fn decide(mut input: Input) -> Result<Found, String> {
 }
 
 fn plan(input: &mut Input, diagnostics: &mut Diagnostics) -> Result<Option<Plan>, String> {
-    let tree = Tree::parse(&mut input.blob).map_err(|e| e.to_string())?;
+    let tree = Tree::parse(&input.blob).map_err(|e| e.to_string())?;
     let Some(mut machine) = plan::machine(&tree, diagnostics) else { return Ok(None) };
     machine.reserved.extend(&input.occupied);
     machine.reserved = merged(machine.reserved);

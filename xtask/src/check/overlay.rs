@@ -14,7 +14,7 @@ pub fn apply(base: Vec<u8>, overlays: &[PathBuf], sources: &mut Sources) -> Resu
 }
 
 fn apply_one(base: Vec<u8>, overlay: &Path, sources: &mut Sources) -> Result<Vec<u8>, String> {
-    let tree = Devtree::parse(base.clone()).map_err(|e| e.to_string())?;
+    let tree = Devtree::parse(&base).map_err(|e| e.to_string())?;
     let blob = fs::read(overlay).map_err(|e| format!("{}: {e}", overlay.display()))?;
     let blob = if is_blob(&blob) {
         blob
@@ -50,7 +50,7 @@ fn merge(directory: &Path, base: &[u8], overlay: &[u8]) -> Result<Vec<u8>, Strin
 /// Where a node of an overlay ends up: below the target of its fragment.
 fn destination(path: &str, overlay: &[u8], base: &Devtree) -> Option<String> {
     let (fragment, rest) = path.strip_prefix('/')?.split_once("/__overlay__")?;
-    let overlay = Devtree::parse(overlay.to_vec()).ok()?;
+    let overlay = Devtree::parse(overlay).ok()?;
     let node = overlay.find(&format!("/{fragment}"))?;
     let target = match node.text("target-path") {
         Some(path) => path.to_owned(),

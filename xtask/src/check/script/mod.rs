@@ -56,7 +56,7 @@ struct Script<'s> {
 pub fn carry_out(path: &Path, files: Option<&Path>, input: &mut Input) -> Result<(), String> {
     let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let file = input.sources.file(&path.display().to_string(), || text.clone());
-    let tree = Devtree::parse(input.blob.clone()).map_err(|e| e.to_string())?;
+    let tree = Devtree::parse(&input.blob).map_err(|e| e.to_string())?;
     let mut script = Script {
         sources: &mut input.sources,
         file,
