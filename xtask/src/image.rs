@@ -7,7 +7,8 @@ use crate::{errata, simd};
 
 /// The one bare-metal target.
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
-const ELF: &str = "target/aarch64-unknown-none-softfloat/release/portunus";
+/// The linked hypervisor, with its symbols.
+pub const ELF: &str = "target/aarch64-unknown-none-softfloat/release/portunus";
 /// Where the bootable image is left.
 pub const IMAGE: &str = "target/portunus/Image";
 

@@ -55,8 +55,11 @@ cargo xtask compose FILE.toml [--machine virt|rpi4|zcu102] [--gic 2|3] [--out DI
                       makes a device tree, a U-Boot script and a command line for QEMU of a partition file
 cargo xtask image rpi4|zcu102|virt FILE.toml [--firmware DIR] [--out DIR]
                       builds all that and makes an SD card of a partition file, as a folder and as an image
-cargo xtask bench [--ours]
-                      counts the instructions of hypercalls and events, next to Debian's Xen unless --ours
+cargo xtask bench [--ours] [--gic 2] [--markdown]
+                      counts the instructions of hypercalls, events and interrupts, next to Debian's Xen unless --ours
+cargo xtask bench --trace NAME [--lines] [--gic 2]
+                      says by function where the instructions go of send, receive, hypercall, psci, uart, gic, sgi,
+                      timer, masked, pending or self; with --lines each of them, and its source
 {CHECK}
 cargo xtask layers    the rules of the house: what may touch hardware, and how large a file may grow
 cargo xtask test      everything that CI runs";
@@ -87,7 +90,7 @@ fn main() -> ExitCode {
         }
         "compose" => compose::run(&arguments),
         "image" => build().and_then(|()| cards::run(&arguments)),
-        "bench" => build().and_then(|()| bench::run(first == "--ours")),
+        "bench" => build().and_then(|()| bench::run(&arguments)),
         "test" => steps::test(),
         "help" | "" => {
             println!("{}", HELP.replace("{CHECK}", check::HELP));

@@ -26,6 +26,22 @@ pub struct Wanted<'a> {
 /// Starts QEMU with `arguments` and reads until everything wanted was seen, something unwanted was, QEMU ended,
 /// or time is up.
 pub fn watch(arguments: &[String], wanted: &Wanted<'_>) -> Run {
+    run(arguments, wanted, |child| drop(child.kill()))
+}
+
+/// The same; if everything wanted was seen, goes on for `then` and asks QEMU to end, so that what it writes at its end is
+/// written.
+pub fn linger(arguments: &[String], wanted: &Wanted<'_>, then: Duration) -> Run {
+    run(arguments, wanted, |child| {
+        std::thread::sleep(then);
+        let asked = Command::new("kill").arg(child.id().to_string()).status();
+        if !asked.is_ok_and(|status| status.success()) {
+            let _ = child.kill();
+        }
+    })
+}
+
+fn run(arguments: &[String], wanted: &Wanted<'_>, end: impl FnOnce(&mut Child)) -> Run {
     let started = Command::new("qemu-system-aarch64")
         .args(arguments)
         .stdin(Stdio::piped())
@@ -41,7 +57,11 @@ pub fn watch(arguments: &[String], wanted: &Wanted<'_>) -> Run {
     };
     let pieces = read_pieces(&mut child);
     let (mut log, failure) = follow(&mut child, &pieces, wanted);
-    let _ = child.kill();
+    if failure.is_none() {
+        end(&mut child);
+    } else {
+        let _ = child.kill();
+    }
     let _ = child.wait();
     if let (Some(_), Some(mut stderr)) = (&failure, child.stderr.take()) {
         let _ = stderr.read_to_string(&mut log);

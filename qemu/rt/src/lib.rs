@@ -30,6 +30,7 @@ pub mod gic;
 mod gicv2;
 pub mod hypercall;
 pub mod machine;
+pub mod marks;
 pub mod mmio;
 pub mod mmu;
 pub mod probe;

@@ -34,6 +34,7 @@ _start:
     .endm
 
 primary_entry:
+    hint    #0x78                       // marks.rs, START
     msr     daifset, #0xf
     mov     x20, x0                     // the device tree
     adrp    x0, __data_start

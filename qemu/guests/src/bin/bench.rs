@@ -1,19 +1,15 @@
-//! What the hypervisor costs, in instructions.
+//! Does what `cargo xtask bench` counts, each thing `rounds` times, between two marks (`portunus_rt::marks`).
 //!
-//! Arguments: `role=measure|echo`, `port=10`, `rounds=1000`.
+//! Arguments: `role=measure|echo|idle`, `port=10`, `rounds=200`, `only=events`.
 //!
-//! The counter counts instructions under `-icount shift=4,sleep=off` where it runs at 62.5 MHz (16 ns a tick, 2^4 ns
-//! an instruction): the difference of two reads is what was executed between them, on all CPUs together, exactly and
-//! repeatably. Reading it costs two instructions (ISB, MRS), which are measured first and taken off.
-//!
-//! Each line gives the least, the median and the most of `rounds` measurements:
-//! `bench: empty hypercall: 90 90 92 instructions`.
+//! QEMU's plugin `qemu/tracer` records what is executed between the marks; this program measures nothing and knows no
+//! number. It is the same under any hypervisor with Xen's interface.
 #![no_std]
 #![no_main]
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use portunus_rt::{Machine, cpu, entry, event, gic, hypercall, mmio, println, psci, timer};
+use portunus_rt::{Machine, cpu, entry, event, gic, hypercall, marks, mmio, println, psci, timer};
 
 entry!(main);
 
@@ -24,57 +20,33 @@ const UARTFR: usize = 0x18;
 /// The SGI that a vCPU sends to itself.
 const SGI: u32 = 3;
 /// Ticks until a timer that is measured runs out: enough to be waiting for it by then.
-const SOON: u64 = 5000;
-/// Most measurements of one kind.
-const MOST: usize = 1000;
+const SOON: u64 = 1000;
 
-/// When the last interrupt but the upcall reached its handler; 0 while it is awaited.
-static TAKEN: AtomicU64 = AtomicU64::new(0);
-
-/// Measurements of one thing, in ticks.
-struct Series {
-    values: [u32; MOST],
-    used: usize,
-}
-
-impl Series {
-    const fn new() -> Self {
-        Self { values: [0; MOST], used: 0 }
-    }
-
-    fn add(&mut self, value: u64) {
-        if let Some(slot) = self.values.get_mut(self.used) {
-            *slot = u32::try_from(value).unwrap_or(u32::MAX);
-            self.used += 1;
-        }
-    }
-
-    /// Prints least, median and most under `name`, unless that is empty; answers the median.
-    fn print(&mut self, name: &str) -> u64 {
-        let values = &mut self.values[..self.used];
-        values.sort_unstable();
-        let at = |index: usize| values.get(index).copied().unwrap_or(0);
-        let median = at(values.len() / 2);
-        if !name.is_empty() {
-            let (least, most) = (at(0), at(values.len().saturating_sub(1)));
-            println!("bench: {name}: {least} {median} {most} instructions");
-        }
-        u64::from(median)
-    }
-}
+/// Interrupts other than the upcall that reached their handler.
+static TAKEN: AtomicU32 = AtomicU32::new(0);
 
 fn main(machine: &'static Machine) {
-    let rounds = (machine.number("rounds", MOST as u64) as usize).min(MOST);
+    let rounds = machine.number("rounds", 200);
     let port = machine.number("port", 10) as u32;
     event::init();
     match machine.argument("role") {
         Some("measure") => measure(machine, port, rounds),
         Some("echo") => echo(port),
-        _ => println!("bench: role=measure or role=echo is needed"),
+        Some("idle") => idle(port),
+        _ => println!("bench: role=measure, echo or idle is needed"),
     }
 }
 
-/// Answers every event until it has been quiet for a long time.
+/// Does `what` so often, each time between the mark `MARK` and the end.
+fn repeat<const MARK: u16>(rounds: u64, mut what: impl FnMut()) {
+    for _ in 0..rounds {
+        cpu::mark::<MARK>();
+        what();
+        cpu::mark::<{ marks::END }>();
+    }
+}
+
+/// Answers every event, for ever.
 fn echo(port: u32) {
     event::listen(port);
     let mut seen = 0;
@@ -86,68 +58,88 @@ fn echo(port: u32) {
     }
 }
 
-fn measure(machine: &Machine, port: u32, rounds: usize) {
-    let overhead = series("", rounds, 0, || {});
-    series("empty hypercall", rounds, overhead, || {
+/// Sleeps for ever, without a timer. A hypercall before shows where the hypervisor's vectors are.
+fn idle(port: u32) {
+    repeat::<{ marks::HYPERCALL }>(1, || {
         hypercall::version();
     });
-    series("PSCI_VERSION", rounds, overhead, || {
-        psci::smccc([PSCI_VERSION, 0, 0, 0]);
-    });
-    if let Some(uart) = machine.uart {
-        series("vPL011 register read", rounds, overhead, || {
-            let _ = mmio::read32(uart + UARTFR);
-        });
+    event::listen(port);
+    println!("bench: port {port}: asleep");
+    cpu::mark::<{ marks::IDLE }>();
+    cpu::wait_until(|| false);
+}
+
+fn measure(machine: &Machine, port: u32, rounds: u64) {
+    if machine.argument("only") != Some("events") {
+        traps(machine, rounds);
+        interrupts(rounds);
+        local_events(rounds);
     }
-    series("vGIC distributor read", rounds, overhead, || {
-        let _ = mmio::read32(gic::distributor(GICD_TYPER));
-    });
-    interrupts(rounds, overhead);
-    local_events(rounds, overhead);
-    round_trips(port, rounds, overhead);
+    round_trips(port, rounds);
+    cpu::mark::<{ marks::DONE }>();
     println!("bench: done");
 }
 
+/// What traps and returns at once.
+fn traps(machine: &Machine, rounds: u64) {
+    repeat::<{ marks::HYPERCALL }>(rounds, || {
+        hypercall::version();
+    });
+    repeat::<{ marks::PSCI }>(rounds, || {
+        psci::smccc([PSCI_VERSION, 0, 0, 0]);
+    });
+    if let Some(uart) = machine.uart {
+        repeat::<{ marks::UART_READ }>(rounds, || {
+            let _ = mmio::read32(uart + UARTFR);
+        });
+    }
+    let typer = gic::distributor(GICD_TYPER);
+    repeat::<{ marks::GIC_READ }>(rounds, || {
+        let _ = mmio::read32(typer);
+    });
+}
+
 /// From what causes an interrupt to the first thing that its handler does, the guest awake.
-fn interrupts(rounds: usize, overhead: u64) {
+fn interrupts(rounds: u64) {
     gic::set_handler(|intid| {
-        TAKEN.store(timer::now(), Ordering::SeqCst);
+        cpu::mark::<{ marks::END }>();
         if intid == timer::INTID {
             timer::stop();
         }
+        TAKEN.fetch_add(1, Ordering::Release);
     });
     gic::enable(timer::INTID);
-    let taken = |since: u64| {
-        while TAKEN.load(Ordering::SeqCst) == 0 {}
-        TAKEN.swap(0, Ordering::SeqCst).saturating_sub(since)
-    };
-    let (mut sgi, mut expiry) = (Series::new(), Series::new());
+    let await_one_more = |taken| while TAKEN.load(Ordering::Acquire) == taken {};
     for _ in 0..rounds {
-        let before = timer::now();
+        let taken = TAKEN.load(Ordering::Acquire);
+        cpu::mark::<{ marks::SGI }>();
         gic::send_sgi(SGI, 0);
-        sgi.add(taken(before).saturating_sub(overhead));
-        let due = timer::now() + SOON;
-        timer::start_at(due);
-        expiry.add(taken(due));
+        await_one_more(taken);
     }
-    sgi.print("SGI to self, until its handler");
-    expiry.print("timer expiry, until its handler");
+    for _ in 0..rounds {
+        let taken = TAKEN.load(Ordering::Acquire);
+        timer::start(SOON);
+        cpu::mark::<{ marks::TIMER }>();
+        await_one_more(taken);
+    }
 }
 
 /// A port to itself: masked, so that nothing is announced, and pending already from the second send on.
-fn local_events(rounds: usize, overhead: u64) {
+fn local_events(rounds: u64) {
     let Ok((near, far)) = event::loopback() else { return println!("bench: no loopback") };
     event::mask(far);
-    series("send, receiver masked", rounds, overhead, || {
-        event::send(near);
+    for _ in 0..rounds {
+        repeat::<{ marks::SEND_MASKED }>(1, || {
+            event::send(near);
+        });
         event::forget(far);
-    });
+    }
     event::send(near);
-    series("send, already pending", rounds, overhead, || {
+    repeat::<{ marks::SEND_PENDING }>(rounds, || {
         event::send(near);
     });
     event::listen(far);
-    series("event to self, until counted", rounds, overhead, || {
+    repeat::<{ marks::SEND_SELF }>(rounds, || {
         let seen = event::count(far);
         event::send(near);
         while event::count(far) == seen {}
@@ -155,37 +147,22 @@ fn local_events(rounds: usize, overhead: u64) {
 }
 
 /// To the other domain and back, both asleep in WFI meanwhile.
-fn round_trips(port: u32, rounds: usize, overhead: u64) {
+fn round_trips(port: u32, rounds: u64) {
     event::listen(port);
     let mut seen = event::count(port);
     // The first wakes the other side, which may not be listening yet.
     event::send(port);
     seen = event::wait(port, seen);
-    let mut woken = Series::new();
     for _ in 0..rounds {
-        let before = timer::now();
-        event::send(port);
-        let after = timer::now();
-        woken.add((after - before).saturating_sub(overhead));
-        // The answer means that the other side is about to sleep again; give it the time.
+        repeat::<{ marks::SEND_WOKEN }>(1, || {
+            event::send(port);
+        });
         seen = event::wait(port, seen);
+        // The answer means that the other side is about to sleep again; give it the time.
         timer::delay(timer::microseconds(100));
     }
-    woken.print("send, peer woken");
-    series("event round trip", rounds, overhead, || {
+    repeat::<{ marks::ROUND_TRIP }>(rounds, || {
         event::send(port);
         seen = event::wait(port, seen);
     });
-}
-
-/// Measures `what`, prints the summary under `name` unless that is empty; answers the median.
-fn series(name: &str, rounds: usize, overhead: u64, mut what: impl FnMut()) -> u64 {
-    let mut series = Series::new();
-    for _ in 0..rounds {
-        let before = timer::now();
-        what();
-        let after = timer::now();
-        series.add((after - before).saturating_sub(overhead));
-    }
-    series.print(name)
 }
