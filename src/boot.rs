@@ -309,7 +309,7 @@ fn map_ram(free: &[PaSpan], stacks: &[PaSpan]) -> Vec<PaSpan> {
     spans::without(&mapped, &spans::merged(stacks.to_vec()))
 }
 
-/// More heap, in pages: a tree with everything at its limits takes 2 MiB to plan, and the buddy heap rounds up.
+/// More heap, in pages: a tree with everything at its limits takes 3 MiB to plan, and the buddy heap rounds up.
 fn grow_heap(frames: &mut Frames, pages: usize) -> Option<()> {
     if pages == 0 {
         return Some(());

@@ -3,22 +3,22 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 use portunus::addr::{IpaSpan, PAGE_SIZE, Pa, PaSpan};
 use portunus::console::Stream;
+use portunus::domain::guest_dtb::{self, Channel};
 use portunus::domain::gzip::Workspace;
 use portunus::domain::image::{self, File, Kernel};
 use portunus::domain::layout::{self, Layout};
+use portunus::domain::map;
 use portunus::domain::ram::{self, Extent, Shortage};
-use portunus::domain::{guest_dtb, map};
 use portunus::evtchn::Builder;
 use portunus::hypercall::version;
 use portunus::mm::frames::Frames;
 use portunus::mm::stage2::{Access, Stage2};
-use portunus::plan::{self, Diagnostic, DomainPlan};
+use portunus::plan::{self, ChannelView, Diagnostic, DomainPlan, Plan};
 use portunus::vdev::pl011::Vpl011;
 use portunus::vdev::power::Start;
 use portunus::vgic::Vgic;
@@ -71,7 +71,8 @@ impl From<Diagnostic> for Failure {
 pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, Failure> {
     let mut workspace = Workspace::new();
     let (file, kernel) = kernel(planned, &mut workspace)?;
-    let layout = lay_out(planned, kernel)?;
+    let channels = channels(site.plan, planned);
+    let layout = lay_out(planned, kernel, &channels)?;
     let extents =
         ram::provide(&layout.banks, |pages| site.frames.allocate(pages)).map_err(|Shortage(bytes)| {
             format!("{} KiB of its RAM are missing: not enough is free", bytes / 1024)
@@ -83,7 +84,7 @@ pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, Failure
     }
     file.copy(&mut workspace, &mut images::Filling::new(&extents, layout.kernel))
         .map_err(|error| plan::no_kernel(planned, error))?;
-    fill(site, planned, &layout, &extents)?;
+    fill(site, planned, &channels, &layout, &extents)?;
     let no_devices = || String::from("no memory is left for its devices");
     let memory = memory(site, &layout, &extents)?;
     Ok(Built {
@@ -127,8 +128,19 @@ pub fn finish(built: Built, homes: Vec<Home>, planned: &DomainPlan) -> &'static 
     domain
 }
 
-fn lay_out(planned: &DomainPlan, kernel: Kernel) -> Result<Layout, Diagnostic> {
-    let room = guest_dtb::room(planned.vcpus.len() as u16, &planned.cmdline);
+/// The domain's ends of static channels.
+fn channels<'p>(plan: &'p Plan, planned: &DomainPlan) -> Vec<Channel<'p>> {
+    let channel = |view: ChannelView<'p>| Channel {
+        name: view.name,
+        port: view.near.port,
+        peer: plan.domain_name(view.far.domain),
+        direction: view.direction,
+    };
+    plan.channels_of(planned.id).map(channel).collect()
+}
+
+fn lay_out(planned: &DomainPlan, kernel: Kernel, channels: &[Channel<'_>]) -> Result<Layout, Diagnostic> {
+    let room = guest_dtb::room(planned.vcpus.len() as u16, &planned.cmdline, channels);
     let ramdisk = planned.ramdisk.map_or(0, |module| module.size());
     layout::plan(planned.memory, kernel, room, ramdisk).map_err(|error| plan::no_room(planned, error))
 }
@@ -142,11 +154,20 @@ fn kernel(planned: &DomainPlan, workspace: &mut Workspace) -> Result<(File<'stat
 }
 
 /// Ramdisk and device tree.
-fn fill(site: &Site<'_>, planned: &DomainPlan, layout: &Layout, extents: &[Extent]) -> Result<(), String> {
+fn fill(
+    site: &Site<'_>,
+    planned: &DomainPlan,
+    channels: &[Channel<'_>],
+    layout: &Layout,
+    extents: &[Extent],
+) -> Result<(), String> {
     if let (Some(module), Some(to)) = (planned.ramdisk, layout.ramdisk) {
         images::copy(images::bytes(module)?, extents, to);
     }
-    let mut tree = vec![0; layout.tree.size() as usize];
+    let mut tree = Vec::new();
+    let room = layout.tree.size() as usize;
+    tree.try_reserve_exact(room).map_err(|_| String::from("no memory is left for its device tree"))?;
+    tree.resize(room, 0);
     let machine = &site.plan.machine;
     let first_home = planned.vcpus.first().and_then(|vcpu| machine.cpus.get(vcpu.home.index()));
     let description = guest_dtb::Description {
@@ -157,6 +178,7 @@ fn fill(site: &Site<'_>, planned: &DomainPlan, layout: &Layout, extents: &[Exten
         gic: machine.gic.version(),
         vpl011: planned.vpl011,
         hypervisor: planned.enhanced.then_some((version::MAJOR as u16, version::MINOR as u16)),
+        channels,
     };
     let size = guest_dtb::write(&mut tree, &description, layout)
         .map_err(|_| String::from("its device tree does not fit the room for it"))?;

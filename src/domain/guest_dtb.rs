@@ -1,15 +1,17 @@
 //! The device tree that a guest is given: node for node what Xen generates for a dom0less domU.
 //!
 //! All `reg` use two address and two size cells. There is no `compatible` at the root and no `stdout-path`; each
-//! consumer names the interrupt controller itself. A guest of Xen finds nothing missing and nothing new.
+//! consumer names the interrupt controller itself. A guest of Xen finds nothing missing; what is new is one node below
+//! `/hypervisor`, which says what the domain's static channels are for.
 
 use alloc::format;
 use alloc::string::String;
 
 use super::layout::Layout;
 use super::map;
-use crate::addr::{Affinity, IntId, IpaSpan, VcpuId};
+use crate::addr::{Affinity, IntId, IpaSpan, Port, VcpuId};
 use crate::fdt::write::{TooSmall, Writer};
+use crate::plan::Direction;
 use crate::vgic::Version;
 
 /// What the tree says about a domain, besides its layout.
@@ -29,12 +31,35 @@ pub struct Description<'a> {
     pub vpl011: bool,
     /// Whether there is a `/hypervisor` node, and with which version of Xen's interface.
     pub hypervisor: Option<(u16, u16)>,
+    /// Its ends of static channels, described below `/hypervisor`.
+    pub channels: &'a [Channel<'a>],
 }
 
-/// Bytes that hold the tree of any domain with this many vCPUs and this command line.
+/// A static channel, as the domain sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Channel<'a> {
+    /// What it is called: the name of its node.
+    pub name: &'a str,
+    /// The domain's own port.
+    pub port: Port,
+    /// The domain at the other end.
+    pub peer: &'a str,
+    /// Which way events go.
+    pub direction: Direction,
+}
+
+impl Channel<'_> {
+    /// Bytes that hold its node: tokens, property headers, and strings with their padding.
+    const fn room(&self) -> u64 {
+        96 + self.name.len() as u64 + self.peer.len() as u64
+    }
+}
+
+/// Bytes that hold the tree of any domain with this many vCPUs, this command line and these channels.
 #[must_use]
-pub const fn room(vcpus: u16, cmdline: &str) -> u64 {
-    4096 + vcpus as u64 * 192 + cmdline.len() as u64
+pub fn room(vcpus: u16, cmdline: &str, channels: &[Channel<'_>]) -> u64 {
+    let fixed = 4096 + u64::from(vcpus) * 192 + cmdline.len() as u64;
+    channels.iter().map(Channel::room).fold(fixed, u64::saturating_add)
 }
 
 /// Flags of an interrupt specifier as Xen writes them: a CPU mask that GICv3 ignores, and the trigger.
@@ -65,7 +90,7 @@ pub fn write(buffer: &mut [u8], domain: &Description<'_>, layout: &Layout) -> Re
     gic(&mut tree, domain.gic)?;
     timer(&mut tree, domain)?;
     if let Some(version) = domain.hypervisor {
-        hypervisor(&mut tree, version)?;
+        hypervisor(&mut tree, version, domain.channels)?;
     }
     psci(&mut tree)?;
     if domain.vpl011 {
@@ -154,13 +179,33 @@ fn timer(tree: &mut Writer<'_>, domain: &Description<'_>) -> Result<(), TooSmall
 }
 
 /// Linux looks for a node of exactly this name, without unit address, at depth 1.
-fn hypervisor(tree: &mut Writer<'_>, (major, minor): (u16, u16)) -> Result<(), TooSmall> {
+fn hypervisor(
+    tree: &mut Writer<'_>,
+    (major, minor): (u16, u16),
+    domain: &[Channel<'_>],
+) -> Result<(), TooSmall> {
     let version: String = format!("xen,xen-{major}.{minor}");
     tree.begin("hypervisor")?;
     tree.text("compatible", &[&version, "xen,xen"])?;
     tree.numbers("reg", &[map::GRANT_TABLE.get(), map::GRANT_TABLE_SIZE])?;
     tree.cells("interrupts", &specifier(map::UPCALL, LEVEL_LOW))?;
     tree.cells("interrupt-parent", &[map::GIC_PHANDLE])?;
+    channels(tree, domain)?;
+    tree.end()
+}
+
+/// The one node that Xen has not: what the static channels are for, so that no guest needs to know a port by heart. It
+/// is there even if it is empty. Linux makes no devices of what is below `/hypervisor`.
+fn channels(tree: &mut Writer<'_>, channels: &[Channel<'_>]) -> Result<(), TooSmall> {
+    tree.begin("channels")?;
+    tree.text("compatible", &["portunus,channels-v1"])?;
+    for channel in channels {
+        tree.begin(channel.name)?;
+        tree.cells("port", &[channel.port.get()])?;
+        tree.text("peer", &[channel.peer])?;
+        tree.text("direction", &[channel.direction.word()])?;
+        tree.end()?;
+    }
     tree.end()
 }
 
@@ -200,11 +245,12 @@ mod tests {
             gic: Version::V3,
             vpl011: true,
             hypervisor: Some((4, 20)),
+            channels: &[],
         }
     }
 
     fn written(description: &Description<'_>) -> Vec<u8> {
-        let size = room(description.vcpus, description.cmdline);
+        let size = room(description.vcpus, description.cmdline, description.channels);
         let layout = layout::plan(256 * MIB, Kernel { text_offset: 0, size: MIB }, size, 0x12_0000).unwrap();
         let mut buffer = vec![0; usize::try_from(size).unwrap()];
         let size = write(&mut buffer, description, &layout).unwrap();
@@ -266,8 +312,43 @@ mod tests {
 
     #[test]
     fn the_room_given_is_enough_for_the_largest_domain() {
-        let cmdline = "x".repeat(1023);
-        let size = written(&Description { vcpus: 128, cmdline: &cmdline, ..description() }).len();
-        assert!(size as u64 <= room(128, &cmdline));
+        let (cmdline, name, peer) = ("x".repeat(1023), "n".repeat(31), "p".repeat(255));
+        let port = Port::new(4095);
+        let direction = Direction::Receive;
+        let channels = vec![Channel { name: &name, port, peer: &peer, direction }; 4095];
+        let largest = Description { vcpus: 128, cmdline: &cmdline, channels: &channels, ..description() };
+        let size = written(&largest).len();
+        assert!(size as u64 <= room(128, &cmdline, &channels));
+        assert!(size <= 2 * 1024 * 1024, "Linux takes no larger tree");
+    }
+
+    #[test]
+    fn channels_are_found_by_name_below_the_hypervisor() {
+        let channel =
+            |name, port, direction| Channel { name, port: Port::new(port), peer: "domU2", direction };
+        let channels = [channel("request", 10, Direction::Send), channel("domU2.1", 12, Direction::Both)];
+        let mut blob = written(&Description { channels: &channels, ..description() });
+        let tree = Tree::parse(&mut blob).unwrap();
+        assert!(tree.at("/hypervisor/channels", |node| node.is_compatible("portunus,channels-v1")).unwrap());
+        let found = tree.at("/hypervisor/channels/request", |node| {
+            let text = |name: &str| node.prop(name).unwrap().str().unwrap().to_owned();
+            (node.prop("port").unwrap().u32(), text("peer"), text("direction"))
+        });
+        assert_eq!(found.unwrap(), (Ok(10), "domU2".into(), "send".into()));
+        assert_eq!(
+            tree.at("/hypervisor/channels/domU2.1", |node| node.prop("port").unwrap().u32()),
+            Some(Ok(12))
+        );
+    }
+
+    #[test]
+    fn a_hypervisor_node_is_xens_but_for_its_child() {
+        let mut blob = written(&description());
+        let tree = Tree::parse(&mut blob).unwrap();
+        let names = tree.at("/hypervisor", |node| {
+            assert_eq!(node.children().map(|child| child.name()).collect::<Vec<_>>(), ["channels"]);
+            node.props().map(|prop| prop.name).collect::<Vec<_>>().join(" ")
+        });
+        assert_eq!(names.unwrap(), "compatible reg interrupts interrupt-parent");
     }
 }

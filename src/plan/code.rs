@@ -120,6 +120,13 @@ codes! {
     SamePort = 216, Error, "both ends of a channel are one port";
     PeerBroken = 217, Warning, "channel left unbound";
     TooManyChannels = 218, Error, "too many channels";
+    LabelCount = 219, Error, "not one string for each channel";
+    NameInvalid = 220, Error, "channel name cannot be used";
+    NameTooLong = 221, Error, "channel name is too long";
+    NameTaken = 222, Error, "channel name already taken";
+    NameUnseen = 223, Note, "channel name that a guest cannot see";
+    DirectionUnknown = 224, Error, "unknown direction of a channel";
+    DirectionConflict = 225, Error, "ends of a channel disagree about its direction";
 
     MemoryMissing = 301, Error, "domain without memory size";
     MemoryCells = 302, Error, "memory size is not two cells";

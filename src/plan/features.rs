@@ -40,7 +40,16 @@ const DOMAIN: &[&str] = &[
 const MODULE: &[&str] =
     &["bootargs", "compatible", "linux,phandle", "name", "phandle", "portunus,raw", "reg", "xen,uefi-binary"];
 /// Properties that a channel end may have.
-const CHANNEL: &[&str] = &["compatible", "linux,phandle", "name", "phandle", "reg", "xen,evtchn"];
+const CHANNEL: &[&str] = &[
+    "compatible",
+    "linux,phandle",
+    "name",
+    "phandle",
+    "portunus,direction",
+    "portunus,name",
+    "reg",
+    "xen,evtchn",
+];
 /// Properties that a `xen,vcpu` node may have.
 const VCPU: &[&str] = &["compatible", "hard-affinity", "id", "linux,phandle", "name", "phandle"];
 /// What a child of a domain can be compatible with.

@@ -76,6 +76,7 @@ pub fn domains_of(
         domains: Vec::new(),
         channels: Vec::new(),
         severed: Vec::new(),
+        names: Vec::new(),
         options: Options::default(),
     };
     let planned = tree.at("/chosen", |chosen| {
@@ -93,6 +94,7 @@ pub fn domains_of(
         }
         modules::overlaps(&mut drafts, diags);
         share_memory(&mut drafts, machine, diags);
+        plan.names = drafts.iter().map(|draft| String::from(draft.node.base_name())).collect();
         let homes = placement::place(&mut drafts, online, diags);
         (plan.channels, plan.severed) = channels::read(tree, chosen, &drafts, diags);
         plan.domains =

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::plural::Count;
-use super::{DomainPlan, EnableMethod, Endpoint, Gic, Machine, Plan};
+use super::{ChannelView, Direction, DomainPlan, EnableMethod, Gic, Machine, Plan};
 use crate::addr::{MIB, PaSpan};
 
 /// Displays a plan as text, one fact a line, without a line break at the end.
@@ -86,22 +86,21 @@ impl Table<'_> {
         let hypervisor = if domain.enhanced { "/hypervisor node, " } else { "" };
         writeln!(f, "  devices    {vpl011}{hypervisor}{} SPIs", domain.spis)?;
         // Domains times channels, both bounded; a table for people may take that long.
-        for channel in &self.0.channels {
-            let [one, two] = channel.ends;
-            if one.domain == domain.id {
-                self.channel(one, two, f)?;
-            }
-            if two.domain == domain.id {
-                self.channel(two, one, f)?;
-            }
-        }
-        Ok(())
+        self.0.channels_of(domain.id).try_for_each(|channel| self.channel(&channel, f))
     }
 
-    fn channel(&self, near: Endpoint, far: Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peer = self.0.domains.iter().find(|domain| domain.id == far.domain);
-        let name = peer.map_or("?", |domain| domain.name.as_str());
-        writeln!(f, "  channel    port {:#x} <-> {name} port {:#x}", near.port.get(), far.port.get())
+    fn channel(&self, channel: &ChannelView<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ChannelView { near, far, name, direction } = channel;
+        let arrow = match direction {
+            Direction::Send => "->",
+            Direction::Receive => "<-",
+            Direction::Both => "<->",
+        };
+        let peer = self.0.domain_name(far.domain);
+        let left_out = self.0.domains.iter().all(|domain| domain.id != far.domain);
+        let note = if left_out { ", which is left out" } else { "" };
+        let (port, far_port) = (near.port.get(), far.port.get());
+        writeln!(f, "  channel    {name}: port {port:#x} {arrow} {peer} port {far_port:#x}{note}")
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything here is decided before anything is built. A [`Plan`] that exists is consistent: every range
 //! is page-aligned where it must be, every reference resolved, every number within its limit.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -20,8 +21,44 @@ pub struct Plan {
     pub channels: Vec<ChannelPlan>,
     /// Channels that lost one end, because its domain is left out. The port at the other end is theirs all the same.
     pub severed: Vec<ChannelPlan>,
+    /// Names of all domains of the tree, also of those left out, by number: d1's is the first.
+    pub names: Vec<String>,
     /// What Xen's command line (`xen,xen-bootargs`) asked for.
     pub options: Options,
+}
+
+impl Plan {
+    /// The name of a domain, also of one that is left out.
+    #[must_use]
+    pub fn domain_name(&self, id: DomainId) -> &str {
+        id.index().checked_sub(1).and_then(|place| self.names.get(place)).map_or("?", String::as_str)
+    }
+
+    /// The channels as one domain sees them, those without a peer included: each with its own end and its peer's.
+    pub fn channels_of(&self, id: DomainId) -> impl Iterator<Item = ChannelView<'_>> {
+        self.channels.iter().chain(&self.severed).flat_map(move |channel| {
+            let [one, two] = channel.ends;
+            let [first, second] = &channel.names;
+            let views = [
+                ChannelView { near: one, far: two, name: first, direction: channel.direction },
+                ChannelView { near: two, far: one, name: second, direction: channel.direction.mirrored() },
+            ];
+            views.into_iter().filter(move |view| view.near.domain == id)
+        })
+    }
+}
+
+/// A channel as one of its ends sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelView<'p> {
+    /// This end.
+    pub near: Endpoint,
+    /// The other one.
+    pub far: Endpoint,
+    /// What this end is called in its domain.
+    pub name: &'p str,
+    /// Which way events go.
+    pub direction: Direction,
 }
 
 /// What the hypervisor was told on its command line.
@@ -267,11 +304,52 @@ pub struct Endpoint {
     pub port: Port,
 }
 
+/// Which way events go, as one end of a channel sees it. Guests are told; nothing enforces it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// This end sends.
+    Send,
+    /// This end receives.
+    Receive,
+    /// Both ends do both.
+    #[default]
+    Both,
+}
+
+impl Direction {
+    /// Every direction.
+    pub const ALL: [Self; 3] = [Self::Send, Self::Receive, Self::Both];
+
+    /// The same as the other end sees it.
+    #[must_use]
+    pub const fn mirrored(self) -> Self {
+        match self {
+            Self::Send => Self::Receive,
+            Self::Receive => Self::Send,
+            Self::Both => Self::Both,
+        }
+    }
+
+    /// The word for it in device trees.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Receive => "receive",
+            Self::Both => "both",
+        }
+    }
+}
+
 /// A static event channel. Both ends exist and are different; they may be in one domain (loopback).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelPlan {
     /// The two ends, in the order in which the tree names them.
     pub ends: [Endpoint; 2],
+    /// What each end is called in its domain: unique there.
+    pub names: [Box<str>; 2],
+    /// As the first end sees it.
+    pub direction: Direction,
     /// Path of the node that describes it (of the first of two half-nodes).
     pub path: String,
 }

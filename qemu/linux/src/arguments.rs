@@ -1,6 +1,8 @@
-//! The command line that both programs share: options with a number, then ports.
+//! The command line that both programs share: options with a number, then channels, by name or by port.
 
 use std::time::Duration;
+
+use crate::channels::Directory;
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +20,13 @@ pub struct Arguments {
 /// The longest time that can be asked for, in seconds: what `poll` can count in milliseconds.
 const LONGEST: u64 = 2_000_000;
 
-/// Reads `arguments` (without the program's name) over `defaults`; `None` if help was asked for.
+/// Reads `arguments` (without the program's name) over `defaults`; `None` if help was asked for. Names of channels are
+/// looked up in `directory`.
 ///
 /// # Errors
 ///
 /// What is wrong with them, in one line.
-pub fn parse<I>(arguments: I, defaults: Arguments) -> Result<Option<Arguments>, String>
+pub fn parse<I>(arguments: I, defaults: Arguments, directory: &Directory) -> Result<Option<Arguments>, String>
 where
     I: IntoIterator<Item = String>,
 {
@@ -36,15 +39,15 @@ where
             "-t" => parsed.limit = seconds(&argument, arguments.next())?,
             "-w" => parsed.patience = seconds(&argument, arguments.next())?,
             option if option.starts_with('-') => return Err(format!("no option {option}")),
-            ports => {
-                for port in ports.split(',').filter(|port| !port.is_empty()) {
-                    parsed.ports.push(self::port(port)?);
+            channels => {
+                for channel in channels.split(',').filter(|channel| !channel.is_empty()) {
+                    parsed.ports.push(self::channel(channel, directory)?);
                 }
             }
         }
     }
     if parsed.ports.is_empty() {
-        return Err("no port: name this domain's ports as the device tree does".into());
+        return Err("no channel: name those that this domain is to use".into());
     }
     Ok(Some(parsed))
 }
@@ -58,6 +61,17 @@ fn seconds(option: &str, value: Option<String>) -> Result<Duration, String> {
     match number(option, value)? {
         seconds @ 1..=LONGEST => Ok(Duration::from_secs(seconds)),
         seconds => Err(format!("{option} {seconds}: between 1 and {LONGEST} seconds")),
+    }
+}
+
+/// The port of a channel: a number, a name, or a name with the port where the device tree describes none. A name begins
+/// with a letter, so it is never taken for a number.
+fn channel(text: &str, directory: &Directory) -> Result<u32, String> {
+    match text.split_once('=') {
+        Some((_, number)) if !directory.exists() => port(number),
+        Some((name, _)) => directory.port(name),
+        None if text.starts_with(|first: char| first.is_ascii_digit()) => port(text),
+        None => directory.port(text),
     }
 }
 
@@ -80,7 +94,7 @@ mod tests {
     fn read(line: &str) -> Result<Option<Arguments>, String> {
         let second = Duration::from_secs(1);
         let defaults = Arguments { count: 7, limit: second, patience: second, ports: Vec::new() };
-        parse(line.split_whitespace().map(String::from), defaults)
+        parse(line.split_whitespace().map(String::from), defaults, &Directory::at("/nowhere"))
     }
 
     #[test]
@@ -88,13 +102,27 @@ mod tests {
         let Ok(Some(arguments)) = read("-n 20 10,0xc 14 -t 3") else { panic!("not read") };
         assert_eq!(arguments.ports, [10, 12, 14]);
         assert_eq!((arguments.count, arguments.limit), (20, Duration::from_secs(3)));
+        let Ok(Some(arguments)) = read("request=10 response=0xc") else { panic!("not read") };
+        assert_eq!(arguments.ports, [10, 12], "where the tree describes no channels, the number counts");
     }
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for line in
-            ["", "-n", "-n x 1", "-t 0 1", "-t 9999999999 1", "0", "0x", "-1", "--port 3", "4294967296"]
-        {
+        for line in [
+            "",
+            "-n",
+            "-n x 1",
+            "-t 0 1",
+            "-t 9999999999 1",
+            "0",
+            "0x",
+            "-1",
+            "--port 3",
+            "4294967296",
+            "request",
+            "request=",
+            "request",
+        ] {
             assert!(read(line).is_err(), "{line}");
         }
         assert_eq!(read("-n 3 --help"), Ok(None));

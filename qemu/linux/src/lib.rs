@@ -5,6 +5,7 @@
 //! newer with `CONFIG_XEN_DEV_EVTCHN` will do, on Portunus or on Xen. docs/linux.md tells how to use them.
 
 pub mod arguments;
+pub mod channels;
 pub mod device;
 pub mod ping;
 pub mod pong;

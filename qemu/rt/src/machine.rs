@@ -26,9 +26,23 @@ impl Span {
     }
 }
 
+/// A static event channel, as the domain's tree describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Channel {
+    /// What the domain calls it.
+    pub name: &'static str,
+    /// The domain's own port.
+    pub port: u32,
+    /// The domain at the other end.
+    pub peer: &'static str,
+    /// "send", "receive" or "both".
+    pub direction: &'static str,
+}
+
 /// The domain as its device tree describes it.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
+    tree: Option<Fdt<'static>>,
     banks: [Span; 2],
     affinities: [u64; cpu::MAX],
     cpus: usize,
@@ -79,7 +93,8 @@ fn banks(fdt: &Fdt<'static>) -> Option<[Span; 2]> {
 
 fn read(tree: usize) -> Result<Machine, &'static str> {
     let fdt = parse(tree).ok_or("not a device tree")?;
-    let mut machine = Machine { banks: banks(&fdt).ok_or("no memory node")?, ..Machine::default() };
+    let mut machine =
+        Machine { banks: banks(&fdt).ok_or("no memory node")?, tree: Some(fdt), ..Machine::default() };
     for node in fdt.all_nodes() {
         if text(&node, "device_type") == Some("cpu") && machine.cpus < cpu::MAX {
             let reg = node.property("reg").and_then(|reg| reg.value.first_chunk());
@@ -130,10 +145,36 @@ impl Machine {
         &self.affinities[..self.cpus]
     }
 
+    /// The domain's static event channels. None under Xen, which does not describe them.
+    pub fn channels(&self) -> impl Iterator<Item = Channel> + '_ {
+        let node = self.tree.as_ref().and_then(|tree| tree.find_node("/hypervisor/channels"));
+        let node = node.filter(|node| text(node, "compatible") == Some("portunus,channels-v1"));
+        node.into_iter().flat_map(FdtNode::children).filter_map(|node| {
+            let port = node.property("port").and_then(|port| port.value.first_chunk())?;
+            Some(Channel {
+                name: node.name,
+                port: u32::from_be_bytes(*port),
+                peer: text(&node, "peer")?,
+                direction: text(&node, "direction")?,
+            })
+        })
+    }
+
+    /// The static event channel of this name.
+    #[must_use]
+    pub fn channel(&self, name: &str) -> Option<Channel> {
+        self.channels().find(|channel| channel.name == name)
+    }
+
     /// The value of `name=value` on the command line.
     #[must_use]
     pub fn argument(&self, name: &str) -> Option<&'static str> {
         self.bootargs.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// The words in `name=one,two` on the command line; none if it is not there.
+    pub fn words(&self, name: &str) -> impl Iterator<Item = &'static str> + use<> {
+        self.argument(name).into_iter().flat_map(|words| words.split(','))
     }
 
     /// The numbers in `name=1,2,3` on the command line, decimal or with 0x; none if it is not there.

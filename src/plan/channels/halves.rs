@@ -2,9 +2,11 @@
 
 use alloc::vec::Vec;
 
+use super::names::{self, Labels};
 use super::tuples::explain;
 use super::{Book, End, MAX_CHANNELS, PROPERTY, Place, look_up, sorted, too_many};
 use crate::fdt::{Node, Tree};
+use crate::plan::Direction;
 use crate::plan::code::Code;
 use crate::plan::diagnostic::{At, Diagnostics};
 use crate::plan::domain::Draft;
@@ -16,6 +18,8 @@ struct Half<'d, 't> {
     phandle: Option<u32>,
     /// The phandle of its peer; `None` if the half cannot be read, which has been reported.
     peer: Option<u32>,
+    /// The direction that it names.
+    direction: Option<Direction>,
     /// Nothing more is to be said about it.
     done: bool,
 }
@@ -61,17 +65,22 @@ impl<'d, 't> Halves<'d, 't> {
         let first = self.halves.partition_point(|half| half.end.domain < domain);
         let last = self.halves.partition_point(|half| half.end.domain <= domain);
         for index in first..last {
-            if let Some(ends) = self.pair(index, tree, diags) {
-                book.bind(ends, diags);
+            if let Some((ends, direction)) = self.pair(index, tree, diags) {
+                book.bind(ends, direction, diags);
             }
         }
     }
 
     /// The two ends of a channel, if the half and its peer agree.
-    fn pair(&mut self, index: usize, tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<[End<'d, 't>; 2]> {
+    fn pair(
+        &mut self,
+        index: usize,
+        tree: &Tree<'_>,
+        diags: &mut Diagnostics,
+    ) -> Option<([End<'d, 't>; 2], Option<Direction>)> {
         let half = self.halves.get_mut(index).filter(|half| !half.done)?;
         half.done = true;
-        let (end, own, phandle) = (half.end, half.phandle, half.peer?);
+        let (end, own, direction, phandle) = (half.end, half.phandle, half.direction, half.peer?);
         let at = At::prop(&end.place, PROPERTY).cell(1);
         let Some(peer_index) = look_up(&self.by_phandle, phandle) else {
             let help = "name the node of the other end, inside its domain, not the domain";
@@ -95,7 +104,8 @@ impl<'d, 't> Halves<'d, 't> {
         let place = peer.end.place;
         if own == Some(names) && !peer.done {
             peer.done = true;
-            return Some([end, peer.end]);
+            let ends = [end, peer.end];
+            return Some((ends, names::agree(&ends, direction, peer.direction, diags)));
         }
         match own {
             None => diags.report(
@@ -124,7 +134,10 @@ fn half<'d, 't>(
     diags: &mut Diagnostics,
 ) -> Half<'d, 't> {
     let (port, peer) = value(node, diags).map_or((0, None), |(port, peer)| (port, Some(peer)));
-    Half { end: End { domain, port, place }, phandle: node.phandle(), peer, done: false }
+    let label = Labels::of(node, 1, 1, diags).next(node, diags);
+    let [name, _] = label.names;
+    let end = End { domain, port, name, place };
+    Half { end, phandle: node.phandle(), peer, direction: label.direction, done: false }
 }
 
 /// Port and peer.

@@ -5,22 +5,26 @@
 //!
 //! Both make the same channels and may be mixed in one tree. A channel that contradicts itself or one that
 //! stands before it is left out; a channel to a domain that is left out is left unbound, and its port stays
-//! taken.
+//! taken. Ends have names, given or made up (`names`), which the guests see.
 
 mod halves;
+mod names;
+mod ports;
 mod tuples;
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 
 use self::halves::Halves;
+use self::names::Names;
+use self::ports::Ports;
 use super::code::Code;
 use super::diagnostic::{At, Diagnostics};
 use super::domain::Draft;
-use super::{ChannelPlan, Endpoint};
-use crate::addr::{PORTS, Port};
+use super::{ChannelPlan, Direction, Endpoint};
+use crate::addr::Port;
 use crate::fdt::{Node, Tree};
 
 /// The property that both forms use.
@@ -35,7 +39,13 @@ pub(super) fn read<'d, 't>(
     drafts: &'d [Draft<'d, 't>],
     diags: &mut Diagnostics,
 ) -> (Vec<ChannelPlan>, Vec<ChannelPlan>) {
-    let mut book = Book { drafts, taken: BTreeMap::new(), channels: Vec::new(), severed: Vec::new() };
+    let mut book = Book {
+        drafts,
+        ports: Ports::default(),
+        names: Names::default(),
+        channels: Vec::new(),
+        severed: Vec::new(),
+    };
     let domains = by_phandle(drafts, diags);
     let mut halves = Halves::collect(drafts, diags);
     let mut index = 0;
@@ -120,24 +130,31 @@ struct End<'d, 't> {
     /// Index of its domain among the drafts.
     domain: usize,
     port: u32,
+    /// The name that it is given.
+    name: Option<&'t str>,
     place: Place<'d, 't>,
+}
+
+/// What a domain is called.
+fn name_of<'t>(drafts: &[Draft<'_, 't>], domain: usize) -> &'t str {
+    drafts.get(domain).map_or("?", |draft| draft.node.base_name())
 }
 
 /// All ports and channels so far.
 struct Book<'d, 't> {
     drafts: &'d [Draft<'d, 't>],
-    /// Who has which port of which domain.
-    taken: BTreeMap<(usize, u32), Place<'d, 't>>,
+    ports: Ports<'d, 't>,
+    names: Names<'t>,
     channels: Vec<ChannelPlan>,
     severed: Vec<ChannelPlan>,
 }
 
 impl<'d, 't> Book<'d, 't> {
-    /// Makes a channel of two ends, or says why not.
-    fn bind(&mut self, ends: [End<'d, 't>; 2], diags: &mut Diagnostics) {
+    /// Makes a channel of two ends, or says why not. The direction is as the first end sees it.
+    fn bind(&mut self, ends: [End<'d, 't>; 2], direction: Option<Direction>, diags: &mut Diagnostics) {
         let [one, two] = ends;
         // Both are looked at: each may have a mistake of its own.
-        if !(self.is_free(&one, diags) & self.is_free(&two, diags)) {
+        if !(self.ports.is_free(&one, self.drafts, diags) & self.ports.is_free(&two, self.drafts, diags)) {
             return;
         }
         if one.domain == two.domain && one.port == two.port {
@@ -148,33 +165,40 @@ impl<'d, 't> Book<'d, 't> {
                 format_args!("a domain may send events to itself, but from one port to another"),
             );
         }
-        if self.taken.len() >= MAX_CHANNELS.saturating_mul(2) {
+        if self.ports.count() >= MAX_CHANNELS.saturating_mul(2) {
             return too_many(one.place.at(), diags);
         }
         for end in ends {
-            self.taken.insert((end.domain, end.port), end.place);
+            self.ports.take(&end);
         }
+        let names = self.names(&ends, diags);
+        let channel = self.channel(&ends, names, direction.unwrap_or_default());
         match (self.is_broken(one.domain), self.is_broken(two.domain)) {
-            (false, false) => self.channels.extend(self.channel(ends)),
+            (false, false) => self.channels.extend(channel),
             (true, false) => {
-                self.severed.extend(self.channel(ends));
+                self.severed.extend(channel);
                 self.unbound(&two, &one, diags);
             }
             (false, true) => {
-                self.severed.extend(self.channel(ends));
+                self.severed.extend(channel);
                 self.unbound(&one, &two, diags);
             }
             (true, true) => {}
         }
     }
 
-    fn channel(&self, ends: [End<'d, 't>; 2]) -> Option<ChannelPlan> {
+    fn channel(
+        &self,
+        ends: &[End<'d, 't>; 2],
+        names: [Box<str>; 2],
+        direction: Direction,
+    ) -> Option<ChannelPlan> {
         let [one, two] = ends.map(|end| {
             let domain = self.drafts.get(end.domain)?.id;
             Some(Endpoint { domain, port: Port::new(end.port) })
         });
         let [first, _] = ends;
-        Some(ChannelPlan { ends: [one?, two?], path: first.place.to_string() })
+        Some(ChannelPlan { ends: [one?, two?], names, direction, path: first.place.to_string() })
     }
 
     fn unbound(&self, kept: &End<'_, '_>, lost: &End<'_, '_>, diags: &mut Diagnostics) {
@@ -191,48 +215,8 @@ impl<'d, 't> Book<'d, 't> {
         );
     }
 
-    /// Whether the port exists and nobody has it yet.
-    fn is_free(&self, end: &End<'_, '_>, diags: &mut Diagnostics) -> bool {
-        let at = end.place.at();
-        let free = FreePorts { book: self, end };
-        if end.port == 0 {
-            diags.report(
-                Code::PortZero,
-                at,
-                format_args!("port 0 means \"no port\" to guests, so no channel can have it"),
-                format_args!("{free}"),
-            );
-        } else if end.port >= PORTS {
-            diags.report(
-                Code::PortTooHigh,
-                at,
-                format_args!(
-                    "port {} does not exist: guests see {PORTS} bits, the last one is {:#x}",
-                    end.port,
-                    PORTS - 1
-                ),
-                format_args!("{free}"),
-            );
-        } else if let Some(owner) = self.taken.get(&(end.domain, end.port)) {
-            diags.report(
-                Code::PortTaken,
-                at,
-                format_args!(
-                    "port {} of {} is bound by {owner} (cell {})",
-                    end.port,
-                    self.name(end.domain),
-                    owner.cell
-                ),
-                format_args!("{free}"),
-            );
-        } else {
-            return true;
-        }
-        false
-    }
-
     fn name(&self, domain: usize) -> &'t str {
-        self.drafts.get(domain).map_or("?", |draft| draft.node.base_name())
+        name_of(self.drafts, domain)
     }
 
     fn is_broken(&self, domain: usize) -> bool {
@@ -248,33 +232,6 @@ fn too_many(at: At<'_>, diags: &mut Diagnostics) {
         format_args!("the channel is left out"),
         format_args!("at most {MAX_CHANNELS} channels are possible"),
     );
-}
-
-/// Which ports of an end's domain are free.
-struct FreePorts<'b, 'd, 't> {
-    book: &'b Book<'d, 't>,
-    end: &'b End<'d, 't>,
-}
-
-impl fmt::Display for FreePorts<'_, '_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 8;
-        let (domain, port) = (self.end.domain, self.end.port);
-        let used = || self.book.taken.range((domain, 0)..(domain, PORTS)).map(|((_, port), _)| *port);
-        write!(f, "ports 1-{} of {} are free", PORTS - 1, self.book.name(domain))?;
-        for (index, used) in used().take(SHOWN).enumerate() {
-            write!(f, "{}{used:#x}", if index == 0 { " except " } else { ", " })?;
-        }
-        if used().nth(SHOWN).is_some() {
-            f.write_str(" and more")?;
-        }
-        let is_free = |port: &u32| !self.book.taken.contains_key(&(domain, *port));
-        let above = port.saturating_add(1)..PORTS;
-        match above.chain(1..PORTS).find(is_free) {
-            Some(free) => write!(f, "; take {free:#x}, for example"),
-            None => f.write_str(": none is left"),
-        }
-    }
 }
 
 /// Reports a channel node that says nothing.

@@ -2,6 +2,7 @@
 
 use alloc::string::ToString;
 
+use super::names::Labels;
 use super::{Book, End, PROPERTY, Place, look_up};
 use crate::fdt::{Node, Tree};
 use crate::plan::code::Code;
@@ -36,16 +37,19 @@ pub(super) fn read<'d, 't>(
             diags.report(Code::ChannelLength, at, what, help);
         };
     }
+    let mut labels = Labels::of(node, prop.cell_count() / TUPLE, 2, diags);
     for first in (0..prop.cell_count()).step_by(TUPLE) {
-        let mut end = |cell: usize| {
+        let label = labels.next(node, diags);
+        let [one, two] = label.names;
+        let mut end = |cell: usize, name| {
             let place = Place { parent: chosen, name: node.name(), cell };
             let phandle = prop.cell(cell.saturating_add(1))?;
             let domain = domain(tree, phandle, domains, &place, diags)?;
-            Some(End { domain, port: prop.cell(cell)?, place })
+            Some(End { domain, port: prop.cell(cell)?, name, place })
         };
         // Both are looked at: each may have a mistake of its own.
-        if let (Some(one), Some(two)) = (end(first), end(first.saturating_add(2))) {
-            book.bind([one, two], diags);
+        if let (Some(one), Some(two)) = (end(first, one), end(first.saturating_add(2), two)) {
+            book.bind([one, two], label.direction, diags);
         }
     }
 }

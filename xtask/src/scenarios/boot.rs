@@ -99,8 +99,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             vec![
                 "2 of 2 CPUs ready",
                 "domU1 (d1, /chosen/domU1)",
-                "channel    port 0xa <-> domU2 port 0xb",
-                "channel    port 0xc <-> domU2 port 0xd",
+                "channel    domU2.0: port 0xa <-> domU2 port 0xb",
+                "channel    domU2.1: port 0xc <-> domU2 port 0xd",
                 "domU2 (d2, /chosen/domU2)",
                 "2 domains, 2 channels",
                 "powering off",

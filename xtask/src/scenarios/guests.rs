@@ -52,8 +52,11 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
         list.push(with_tree("timers", scenario(name, machine, &wanted)));
     }
     list.push(with_tree("flood", Scenario { limit: 240, ..scenario("guest-million-events", &TWO, &FLOOD) }));
-    let hello =
-        ["(bell) hello: port 20 rang", "channel finger port 0xa -> bell port 0x14: 1 sent", "powering off"];
+    let hello = [
+        "(bell) hello: finger rang at the door, port 20",
+        "channel finger port 0xa -> bell port 0x14: 1 sent",
+        "powering off",
+    ];
     list.push(with_tree("hello", scenario("guest-hello", &TWO, &hello)));
     list.push(with_tree("abi", Scenario { limit: 90, ..scenario("guest-abi", &TWO, &ABI) }));
     list.push(with_tree("mixed-bindings", scenario("guest-mixed-bindings", &TWO, &MIXED)));
@@ -141,9 +144,12 @@ pub(super) const SMP: [&str; 3] = ["(domU1) smp: 4 vCPUs: ok", "allocations afte
 pub(super) const ABI: [&str; 3] =
     ["(domU1) abi: 710 answers checked, 0 wrong", "allocations after freeze: 0", "powering off"];
 
-/// One channel in each binding, and one inside a domain.
-const MIXED: [&str; 5] = [
+/// One channel in each binding, found by name, and one inside a domain.
+const MIXED: [&str; 8] = [
+    "channel    request: port 0xa <-> domU2 port 0xb",
     "3 channels",
+    "pingpong: request is port 10, to domU2, direction both",
+    "pingpong: to-pong is port 12, to domU2, direction both",
     "channel domU1 port 0xc -> domU2 port 0xd: 500 sent, 0 coalesced, 500 delivered",
     "channel domU1 port 0xa -> domU2 port 0xb: 500 sent, 0 coalesced, 500 delivered",
     "channel domU2 port 0x20 -> domU2 port 0x21: 0 sent",

@@ -196,13 +196,13 @@ fn power_off() -> Linux {
     Linux { ours: true, ..linux }
 }
 
-/// The tree of `run linux`, used as a person would: ping by hand, a port that leads nowhere, then the other domain.
+/// The tree of `run linux`, used as a person would: ping by hand and by name, a port that leads nowhere, then the other domain.
 fn shell() -> Linux {
     let wanted = ["evtchn-ping: 100 round trips, 0 lost, 0 surplus", "no answer on port 999", "lives 42"];
     Linux {
         fragment: Some("linux"),
         typed: vec![
-            ("/ # ", "evtchn-ping -n 50 10 12\n"),
+            ("/ # ", "evtchn-ping -n 50 request control\n"),
             // By then evtchn-pong has ended there.
             ("domU2: then shell", "evtchn-ping -w 2 999\n"),
             ("no answer on port 999", "poweroff -f\n"),

@@ -1,4 +1,5 @@
-//! The example of docs/quick-start.md: a domain that waits for events (`wait=PORTS`), then sends some (`ring=PORTS`).
+//! The example of docs/quick-start.md: a domain that waits for events (`wait=NAMES` of channels), then sends some
+//! (`ring=NAMES`).
 #![no_std]
 #![no_main]
 
@@ -9,12 +10,14 @@ entry!(main);
 fn main(machine: &'static Machine) {
     println!("hello: {} vCPUs, told: {}", machine.cpus().len(), machine.bootargs);
     event::init();
-    for port in machine.numbers("wait") {
-        event::listen(port as u32);
-        event::wait(port as u32, 0);
-        println!("hello: port {port} rang");
+    for name in machine.words("wait") {
+        let channel = machine.channel(name).expect("a channel of that name");
+        event::listen(channel.port);
+        event::wait(channel.port, 0);
+        println!("hello: {} rang at the {name}, port {}", channel.peer, channel.port);
     }
-    for port in machine.numbers("ring") {
-        println!("hello: ringing on port {port}: answer {}", event::send(port as u32));
+    for name in machine.words("ring") {
+        let channel = machine.channel(name).expect("a channel of that name");
+        println!("hello: ringing at the {name}: answer {}", event::send(channel.port));
     }
 }

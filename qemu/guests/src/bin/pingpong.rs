@@ -1,6 +1,6 @@
 //! Two domains play ping-pong with events.
 //!
-//! Arguments: `role=ping|pong`, `ports=10,12` (this domain's own), `rounds=1000`.
+//! Arguments: `role=ping|pong`, `channels=domU2.0,request` (by name; or `ports=10,12`, this domain's own), `rounds=1000`.
 //!
 //! For each port in turn, ping sends an event and sleeps until the answer is there; pong answers every event. Neither
 //! needs to start first: an event is a bit that waits until its receiver has unmasked the port. Xen leaves such a bit
@@ -10,6 +10,7 @@
 #![no_std]
 #![no_main]
 
+use portunus_rt::machine::Channel;
 use portunus_rt::{Machine, cpu, entry, event, gic, println, timer};
 
 entry!(main);
@@ -24,11 +25,25 @@ fn main(machine: &'static Machine) {
     gic::enable(timer::INTID);
     match machine.argument("role") {
         Some("ping") => {
-            machine.numbers("ports").for_each(|port| ping(port as u32, rounds));
+            ports(machine).for_each(|port| ping(port, rounds));
         }
         Some("pong") => pong(machine, rounds),
         _ => println!("pingpong: role=ping or role=pong is needed"),
     }
+}
+
+/// This domain's ends of the channels that it was told to use, by name or by number.
+fn ports(machine: &'static Machine) -> impl Iterator<Item = u32> {
+    let named = machine.words("channels").filter_map(|name| {
+        let Some(channel) = machine.channel(name) else {
+            println!("pingpong: there is no channel called {name}");
+            return None;
+        };
+        let Channel { port, peer, direction, .. } = channel;
+        println!("pingpong: {name} is port {port}, to {peer}, direction {direction}");
+        Some(port)
+    });
+    named.chain(machine.numbers("ports").map(|port| port as u32))
 }
 
 fn ping(port: u32, rounds: u32) {
@@ -50,16 +65,16 @@ fn ping(port: u32, rounds: u32) {
     println!("pingpong: port {port}: {rounds} rounds, {sent} sent, {received} received");
 }
 
-fn pong(machine: &Machine, rounds: u32) {
+fn pong(machine: &'static Machine, rounds: u32) {
     const NO_PORT: (u32, u32) = (0, 0);
-    let mut ports = [NO_PORT; 16];
+    let mut slots = [NO_PORT; 16];
     let mut used = 0;
-    for (slot, port) in ports.iter_mut().zip(machine.numbers("ports")) {
-        *slot = (port as u32, 0);
-        event::listen(port as u32);
+    for (slot, port) in slots.iter_mut().zip(ports(machine)) {
+        *slot = (port, 0);
+        event::listen(port);
         used += 1;
     }
-    let ports = &mut ports[..used];
+    let ports = &mut slots[..used];
     while ports.iter().any(|(_, answered)| *answered < rounds) {
         cpu::wait_until(|| news(ports));
         answer(ports, rounds);

@@ -4,16 +4,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use portunus_linux::arguments::{Arguments, parse};
+use portunus_linux::channels::Directory;
 use portunus_linux::device::Device;
 use portunus_linux::ping::ping;
 
 const HELP: &str = "\
-usage: evtchn-ping [-n COUNT] [-t SECONDS] [-w SECONDS] PORT...
+usage: evtchn-ping [-n COUNT] [-t SECONDS] [-w SECONDS] CHANNEL...
 
-Sends an event on each PORT, waits for the answer of evtchn-pong in the other domain, and repeats that COUNT times.
-PORT is this domain's end of a static channel, as the device tree numbers it.
+Sends an event on each CHANNEL, waits for the answer of evtchn-pong in the other domain, and repeats that COUNT times.
+CHANNEL is a static channel by its name in /proc/device-tree/hypervisor/channels, or by this domain's port; NAME=PORT
+is the port where the device tree describes no channels, as under Xen.
 
-  -n COUNT     round trips on each port (1000)
+  -n COUNT     round trips on each channel (1000)
   -t SECONDS   an answer that takes longer is lost (5)
   -w SECONDS   how long to wait for evtchn-pong to start (60)
 
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
         patience: Duration::from_secs(60),
         ports: Vec::new(),
     };
-    let arguments = match parse(std::env::args().skip(1), defaults) {
+    let arguments = match parse(std::env::args().skip(1), defaults, &Directory::default()) {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
             println!("{HELP}");
