@@ -1,7 +1,9 @@
 //! The plan and the diagnostics for programs. Addresses and sizes are numbers of bytes.
 
 use portunus::addr::PaSpan;
-use portunus::plan::{ChannelPlan, Cpu, DomainPlan, EnableMethod, Gic, Machine, Severity, WhenDone};
+use portunus::plan::{
+    ChannelPlan, Cpu, DomainPlan, EnableMethod, Endpoint, Gic, Machine, Severity, WhenDone,
+};
 use serde_json::{Value, json};
 
 use super::Found;
@@ -124,8 +126,15 @@ fn domain(domain: &DomainPlan) -> Value {
 }
 
 fn channels(list: &[ChannelPlan]) -> Vec<Value> {
-    let end = |channel: &ChannelPlan| {
-        channel.ends.map(|end| json!({ "domain": end.domain.get(), "port": end.port.get() })).to_vec()
+    let end = |end: &Endpoint, name: &str| json!({ "domain": end.domain.get(), "port": end.port.get(), "name": name });
+    let channel = |channel: &ChannelPlan| {
+        let [first, second] = &channel.ends;
+        let [one, two] = &channel.names;
+        json!({
+            "ends": [end(first, one), end(second, two)],
+            "direction": channel.direction.word(),
+            "path": channel.path,
+        })
     };
-    list.iter().map(|channel| json!({ "ends": end(channel), "path": channel.path })).collect()
+    list.iter().map(channel).collect()
 }

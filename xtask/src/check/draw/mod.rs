@@ -8,7 +8,7 @@ mod memory;
 
 use std::collections::HashMap;
 
-use portunus::plan::{ChannelPlan, DomainPlan, Endpoint, Gic, Plan};
+use portunus::plan::{ChannelPlan, Direction, DomainPlan, Endpoint, Gic, Plan};
 
 use self::canvas::{ALARM, Anchor, Canvas, EDGE, FAINT, INK, PALE, bytes, fit, hue, width};
 
@@ -123,7 +123,7 @@ impl Page<'_> {
     fn wire(&mut self, channel: &ChannelPlan, y: f64) {
         let ends = channel.ends.map(|end| self.columns.get(&end.domain.get()).copied());
         let [Some(one), Some(two)] = ends else { return };
-        let name = channel.path.rsplit('/').next().unwrap_or_default().to_owned();
+        let name = name(channel);
         let canvas = &mut self.canvas;
         let [from, to] = channel.ends;
         if one.index == two.index {
@@ -142,6 +142,13 @@ impl Page<'_> {
         canvas.dot([end, y], &hue(right.index, false));
         port(canvas, ports[0], [start - 10.0, y + 4.0], Anchor::End);
         port(canvas, ports[1], [end + 10.0, y + 4.0], Anchor::Start);
+        // As the wire is drawn, from left to right.
+        let direction = if one.x < two.x { channel.direction } else { channel.direction.mirrored() };
+        let name = match direction {
+            Direction::Send => format!("{name} →"),
+            Direction::Receive => format!("← {name}"),
+            Direction::Both => name,
+        };
         let name = fit(&name, 12.0, (right.index - left.index) as f64 * (left.width + GAP) - 24.0);
         // Over the wire, but on none of the columns that it passes.
         let middle = if (right.index - left.index).is_multiple_of(2) {
@@ -216,6 +223,20 @@ impl Page<'_> {
             }
             self.canvas.y = top + height + 10.0;
         }
+    }
+}
+
+/// What a wire is called: the name that its ends were given, or else the node that describes it.
+fn name(channel: &ChannelPlan) -> String {
+    let [one, two] = &channel.names;
+    let node = channel.path.rsplit('/').next().unwrap_or_default();
+    // A name with a dot was made up.
+    match (one.contains('.'), two.contains('.')) {
+        (true, true) => node.to_owned(),
+        (true, false) => two.to_string(),
+        (false, true) => one.to_string(),
+        (false, false) if one == two => one.to_string(),
+        (false, false) => format!("{one} / {two}"),
     }
 }
 
