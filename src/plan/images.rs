@@ -63,7 +63,8 @@ pub(super) fn inspect(
         }
     };
     let Some((memory, vcpus)) = room else { return };
-    let tree = guest_dtb::room(u16::try_from(vcpus).unwrap_or(u16::MAX), &images.cmdline);
+    // Its channels are not known yet. With as many as there can be, it takes the same single block.
+    let tree = guest_dtb::room(u16::try_from(vcpus).unwrap_or(u16::MAX), &images.cmdline, &[]);
     if let Err(error) = layout::plan(memory, kernel, tree, images.ramdisk.map_or(0, |module| module.size())) {
         diags.report(
             misfit(error),
