@@ -33,6 +33,10 @@ pub enum Way {
 const RPI4_KERNEL: u64 = 0x20_0000;
 const RPI4_UBOOT: u64 = 0x8_0000;
 const RPI4_TREE: u64 = 0x800_0000;
+/// Where the on-chip memory of the ZCU102 is, and what comes after EL3.
+const ZCU102_EL3: u64 = 0xfffc_0000;
+const ZCU102_KERNEL: u64 = 0x20_0000;
+const ZCU102_TREE: u64 = 0x800_0000;
 const STUB_MAGIC: usize = 0xf0;
 const STUB_MAGIC_WORD: u32 = 0x5afe_570b;
 
@@ -87,6 +91,10 @@ pub fn arguments(request: &Request<'_>, boot: Way) -> Result<Vec<String>, String
             arguments.extend(["-drive".into(), drive(&card, "sd")]);
             arguments
         }
+        ("zcu102", Way::Firmware) => {
+            let composed = compose::compose(request)?;
+            zcu102_firmware(&composed, &composed.tree, Path::new(image::IMAGE), ZCU102_KERNEL)?
+        }
         (name, boot) => return Err(format!("{name} cannot be booted in QEMU by {boot:?}")),
     };
     if firmware_first && machine.name == "rpi4" {
@@ -131,9 +139,9 @@ fn by_hand(name: &str, card: &mut Card) -> Result<(), String> {
 
 /// BL31 as the VideoCore would start it, with `next` at `address` behind it.
 fn rpi4_firmware(composed: &Composed, tree: &Path, next: &Path, address: u64) -> Result<Vec<String>, String> {
-    let complete = composed.place.join("tree.firmware.dtb");
-    let bytes = compose::completed(&composed.machine, tree, &composed.place)?;
-    fs::write(&complete, bytes).map_err(|e| format!("{}: {e}", complete.display()))?;
+    let machine = Machine::named("rpi4").ok_or("rpi4 is no machine")?;
+    let complete =
+        compose::filled::tree(&machine, &composed.machine, tree, composed.rpi4.as_ref(), &composed.place)?;
     let stub = stub(&composed.place, address)?;
     let mut arguments = composed.machine.clone();
     arguments.extend(loader(&stub, 0));
@@ -155,6 +163,32 @@ fn stub(place: &Path, kernel: u64) -> Result<PathBuf, String> {
     let path = place.join("bl31.bin");
     fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(path)
+}
+
+/// The stand-in for firmware at EL3, with `next` at `address` behind it, on a board with all of its memory.
+fn zcu102_firmware(
+    composed: &Composed,
+    tree: &Path,
+    next: &Path,
+    address: u64,
+) -> Result<Vec<String>, String> {
+    let mut code = firmware::el3_zcu102()?;
+    let words = [address, ZCU102_TREE].map(u64::to_le_bytes).concat();
+    let entry = code.get_mut(8..24).ok_or("the code for EL3 is empty")?;
+    entry.copy_from_slice(&words);
+    let path = composed.place.join("el3.bin");
+    fs::write(&path, code).map_err(|e| format!("{}: {e}", path.display()))?;
+    // It can end QEMU, but only by semihosting.
+    let machine =
+        ["-M", "xlnx-zcu102,virtualization=on,secure=on", "-audio", "none", "-smp", "4", "-m", "4G"];
+    let mut arguments: Vec<String> =
+        machine.iter().chain(&["-semihosting"]).map(ToString::to_string).collect();
+    arguments.extend(loader(&path, ZCU102_EL3));
+    arguments.extend(["-device".into(), format!("loader,addr={ZCU102_EL3:#x},cpu-num=0")]);
+    arguments.extend(loader(next, address));
+    arguments.extend(loader(tree, ZCU102_TREE));
+    arguments.extend(loaders(composed));
+    Ok(arguments)
 }
 
 /// Takes the `-serial null` away that moves the console to the second line.

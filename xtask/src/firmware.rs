@@ -2,8 +2,10 @@
 //! what goes onto a card with it.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::debian::{self, Package};
+use crate::image;
 
 /// U-Boot for QEMU's `virt`.
 pub fn uboot_virt() -> Result<PathBuf, String> {
@@ -18,6 +20,14 @@ pub fn uboot_rpi4() -> Result<PathBuf, String> {
 /// BL31 of Trusted Firmware-A for Raspberry Pi 4: what runs at EL3 and answers PSCI.
 pub fn bl31_rpi4() -> Result<PathBuf, String> {
     file("arm-trusted-firmware", "usr/lib/arm-trusted-firmware/rpi4/bl31.bin")
+}
+
+/// What stands in for firmware at EL3 on QEMU's ZCU102 (`qemu/el3`), built: Debian has no firmware for that chip, and QEMU
+/// not all of the chip that it would need.
+pub fn el3_zcu102() -> Result<Vec<u8>, String> {
+    let cargo = ["build", "--quiet", "--release", "--package", "portunus-el3", "--target", image::TARGET];
+    image::run(Command::new("cargo").args(cargo))?;
+    image::flat(&format!("target/{}/release/portunus-el3", image::TARGET))
 }
 
 fn file(package: &'static str, path: &str) -> Result<PathBuf, String> {

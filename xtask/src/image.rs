@@ -37,10 +37,15 @@ pub fn build() -> Result<String, String> {
     Ok(format!("{IMAGE}: {} bytes", image.len()))
 }
 
+/// What the ELF file at `path` has in memory, from address 0 on.
+pub fn flat(path: &str) -> Result<Vec<u8>, String> {
+    let elf = fs::read(path).map_err(|e| format!("{path}: {e}"))?;
+    flatten(&elf).ok_or_else(|| format!("{path}: not a 64-bit little-endian ELF file"))
+}
+
 /// The flat Image in the ELF file at `path`.
 pub fn read(path: &str) -> Result<Vec<u8>, String> {
-    let elf = fs::read(path).map_err(|e| format!("{path}: {e}"))?;
-    let image = flatten(&elf).ok_or_else(|| format!("{path}: not a 64-bit little-endian ELF file"))?;
+    let image = flat(path)?;
     if image.get(56..60) != Some(b"ARM\x64") {
         return Err(format!("{path}: no arm64 Image header at its start"));
     }

@@ -23,6 +23,8 @@ const STEPS: [Step; 13] = [
             "portunus-rt",
             "-p",
             "portunus-guests",
+            "-p",
+            "portunus-el3",
             "--",
             "-D",
             "warnings",

@@ -8,6 +8,7 @@
 mod channels;
 mod check;
 mod dts;
+pub mod filled;
 mod kernels;
 mod layout;
 mod machine;
@@ -32,7 +33,7 @@ use layout::Layout;
 pub use machine::Machine;
 use nodes::Node;
 pub use partition::Virt;
-use partition::{File, Partition};
+use partition::{At, File, Partition};
 use report::{Problem, Source};
 
 /// Where what is composed goes, in a folder for each machine and partition.
@@ -52,6 +53,8 @@ pub struct Composed {
     pub machine: Vec<String>,
     /// The files of the domains.
     pub modules: Vec<layout::Module>,
+    /// The RAM of the Raspberry Pi, if it is said.
+    pub rpi4: Option<At<u64>>,
     /// What the hypervisor will make of it.
     pub plan: Plan,
     /// Warnings and notes, ready to be printed; empty if there are none.
@@ -122,11 +125,8 @@ pub fn compose(request: &Request<'_>) -> Result<Composed, String> {
     let base = machine.base(&qemu, &format!("{}-{stem}", machine.name))?;
     let written = Written { place: &place, chosen: &chosen, layout: &layout, machine, qemu: &qemu };
     let tree = written.tree(&base)?;
-    let mut blob = fs::read(&tree).map_err(|e| format!("{}: {e}", tree.display()))?;
-    if machine.board.is_some() {
-        // The board's memory is filled in by its firmware; QEMU does it in the same way.
-        blob = completed(&qemu, &tree, &place)?;
-    }
+    let filled = filled::tree(machine, &qemu, &tree, partition.rpi4.as_ref(), &place)?;
+    let mut blob = fs::read(&filled).map_err(|e| format!("{}: {e}", filled.display()))?;
     let image = (machine.image, crate::image::claimed());
     let plan = check::plan(&mut blob, image, &chosen, &mut problems)?;
     stop_at_errors(&source, &problems)?;
@@ -137,7 +137,17 @@ pub fn compose(request: &Request<'_>) -> Result<Composed, String> {
     let script = written.script()?;
     written.command()?;
     let plan = plan.ok_or("the machine's own tree does not describe a machine that can be used")?;
-    Ok(Composed { place, tree, base, script, machine: qemu, modules: layout.modules, plan, remarks })
+    Ok(Composed {
+        place,
+        tree,
+        base,
+        script,
+        machine: qemu,
+        modules: layout.modules,
+        rpi4: partition.rpi4,
+        plan,
+        remarks,
+    })
 }
 
 /// Reads the partition, finds its files, gives them their places, and turns it all into nodes.
@@ -195,22 +205,6 @@ fn stop_at_errors(source: &Source, problems: &[Problem]) -> Result<(), String> {
         true => Err(report::render(source, problems)),
         false => Ok(()),
     }
-}
-
-/// `tree` as QEMU completes it for a board, as firmware does: memory, and how CPUs are started. It is left in `place`.
-pub fn completed(qemu: &[String], tree: &Path, place: &Path) -> Result<Vec<u8>, String> {
-    let dumped = place.join("tree.checked.dtb");
-    let mut arguments = qemu.to_vec();
-    if let Some(model) =
-        arguments.iter().position(|word| word == "-M").and_then(|at| arguments.get_mut(at + 1))
-    {
-        model.push_str(&format!(",dumpdtb={}", dumped.display()));
-    }
-    let mut command = Command::new("qemu-system-aarch64");
-    // It completes a tree only for something that it boots; whatever that is, it never runs.
-    command.args(arguments).args(["-display", "none", "-net", "none", "-serial", "null"]);
-    debian::output(command.arg("-kernel").arg(tree).arg("-dtb").arg(tree))?;
-    fs::read(&dumped).map_err(|e| format!("{}: {e}", dumped.display()))
 }
 
 /// What is written, and from what.

@@ -21,6 +21,8 @@ pub struct At<T> {
 pub struct Partition {
     /// QEMU's virt, where that is the machine.
     pub virt: Virt,
+    /// The RAM of the Raspberry Pi in bytes, if it is said.
+    pub rpi4: Option<At<u64>>,
     /// What the hypervisor is told on its command line.
     pub options: Vec<At<String>>,
     /// The domains, in the order of the file.

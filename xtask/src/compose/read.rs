@@ -13,7 +13,7 @@ use super::{channels, units};
 /// Finds the file behind a name in the partition file.
 pub type Find<'f> = &'f dyn Fn(&str) -> Result<File, String>;
 
-const TOP: [&str; 4] = ["virt", "options", "domain", "channel"];
+const TOP: [&str; 5] = ["virt", "rpi4", "options", "domain", "channel"];
 const VIRT: [&str; 3] = ["cpus", "memory", "cpu"];
 const OPTIONS: [&str; 4] = ["when-done", "switch-key", "console", "more"];
 const DOMAIN: [&str; 10] = [
@@ -55,6 +55,7 @@ impl Reader<'_> {
     fn partition(&mut self, root: &DeTable<'_>) -> Partition {
         self.known(root, "a partition file", &TOP);
         let virt = self.table(root, "virt").map_or_else(Virt::default, |(table, _)| self.virt(table));
+        let rpi4 = self.table(root, "rpi4").and_then(|(table, _)| self.rpi4(table));
         let options = self.table(root, "options").map(|(table, _)| self.options(table)).unwrap_or_default();
         let tables = self.tables(root, "domain");
         let names: Vec<String> = tables.iter().map(|(name, _)| name.value.clone()).collect();
@@ -77,7 +78,7 @@ impl Reader<'_> {
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let channels: Vec<Channel> = channels::join(drafts, &names, &domains, self.problems);
-        Partition { virt, options, domains, channels }
+        Partition { virt, rpi4, options, domains, channels }
     }
 
     fn virt(&mut self, table: &DeTable<'_>) -> Virt {
@@ -88,6 +89,18 @@ impl Reader<'_> {
             memory: self.memory(table).map_or(usual.memory, |memory| memory.value),
             cpu: self.text(table, "cpu").map_or(usual.cpu, |text| text.value),
         }
+    }
+
+    fn rpi4(&mut self, table: &DeTable<'_>) -> Option<At<u64>> {
+        self.known(table, "the board rpi4", &["memory"]);
+        let memory = self.memory(table)?;
+        let sold = [1, 2, 4, 8].map(|gib: u64| gib << 30);
+        if !sold.contains(&memory.value) {
+            let what = "there is no Raspberry Pi 4 with so much memory";
+            let help = "the boards have 1, 2, 4 or 8 GiB: write memory = \"4 GiB\", for example";
+            self.problems.push(Problem::new("memory of no board", &memory.at, what, help));
+        }
+        Some(memory)
     }
 
     fn options(&mut self, table: &DeTable<'_>) -> Vec<At<String>> {

@@ -30,8 +30,11 @@ fn chain(name: &'static str, machine: &'static str, boot: Way) -> Chain {
 
 /// What two domains say that signal each other, after what a boot loader and a machine say.
 fn seed(before: &[&'static str]) -> Vec<&'static str> {
-    before.iter().copied().chain(SEED.into_iter().filter(|text| *text != "powering off")).collect()
+    before.iter().copied().chain(["Portunus 0."]).chain(DOMAINS.iter().copied()).collect()
 }
+
+/// What two domains say that signal each other.
+const DOMAINS: &[&str] = SEED.split_at(1).1.split_at(SEED.len() - 2).0;
 
 /// And then the machine goes off, which takes PSCI.
 fn off(mut wanted: Vec<&'static str>) -> Vec<&'static str> {
@@ -56,6 +59,7 @@ fn all() -> Vec<Chain> {
     const V2: &str = "GICv2 with 288 interrupt lines";
     const V3: &str = "GICv3 with 288 interrupt lines";
     const RPI4: &str = "Portunus 0.1.0 on Raspberry Pi 4 Model B";
+    const ZCU102: &str = "GICv2 with 192 interrupt lines, 4 list registers";
     let by_hand = |before: &[&'static str]| before.iter().copied().chain(REVERSED).collect();
     vec![
         Chain {
@@ -96,6 +100,32 @@ fn all() -> Vec<Chain> {
         Chain {
             wanted: off(seed(&["BL31: ", "U-Boot 20", SCRIPT])),
             ..chain("board-rpi4-firmware-uboot", "rpi4", Way::FirmwareUBoot)
+        },
+        Chain {
+            partition: "rpi4-2g",
+            wanted: vec![
+                "RAM 0x0-0x3b400000",
+                "RAM 0x40000000-0x80000000",
+                "(wide) ram: 1236 MiB in 1 banks, 0 not empty, 0 wrong: ok",
+                "powering off",
+            ],
+            limit: 240,
+            ..chain("board-rpi4-banks", "rpi4", Way::Firmware)
+        },
+        Chain {
+            wanted: off([&["RAM 0x800000000-0x880000000, 2048 MiB", ZCU102][..], DOMAINS].concat()),
+            ..chain("board-zcu102-firmware", "zcu102", Way::Firmware)
+        },
+        Chain {
+            partition: "large",
+            wanted: vec![
+                "RAM 0x0-0x80000000",
+                "RAM 0x800000000-0x880000000",
+                "(large) ram: 3136 MiB in 2 banks, 0 not empty, 0 wrong: ok",
+                "powering off",
+            ],
+            limit: 240,
+            ..chain("board-zcu102-banks", "zcu102", Way::Firmware)
         },
         Chain { quick: true, wanted: seed(&[]), ..chain("board-zcu102-direct", "zcu102", Way::Direct) },
     ]
