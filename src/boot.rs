@@ -69,7 +69,7 @@ extern "C" fn wrong_exception_level(address: u64, level: u64) {
     // SAFETY: the boot protocol promises a tree here, and it is checked before it is believed.
     let Ok(blob) = (unsafe { blob_at(address) }) else { return };
     let Ok(tree) = Tree::parse(blob) else { return };
-    if let Some(uart) = plan::early_console(&tree) {
+    if let Some(uart) = plan::early_console(&tree).or_else(|| plan::any_uart(&tree)) {
         // SAFETY: the tree says that this UART is there; the MMU is off, so the access is a device access.
         unsafe { console::open(uart.kind, uart.regs) };
         let _ = writeln!(
@@ -239,13 +239,13 @@ fn map_tree(address: u64) -> Result<&'static [u8], String> {
     unsafe { blob_at(address) }.map_err(|error| format!("{error}"))
 }
 
-/// Opens the console that the tree names.
+/// Opens the console that the tree names. If it names none, any UART will do to say so.
 fn open_console(tree: &Tree<'_>) -> Result<(), String> {
-    let Some(uart) = plan::early_console(tree) else {
-        return Err("the tree names no UART that can be driven: set /chosen/stdout-path, or dtuart= in \
-                    /chosen/xen,xen-bootargs, to the path or alias of one"
-            .into());
-    };
+    let unnamed = "the tree names no UART that can be driven: set /chosen/stdout-path, or dtuart= in \
+                   /chosen/xen,xen-bootargs, to the path or alias of one";
+    let named = plan::early_console(tree);
+    let is_named = named.is_some();
+    let uart = named.or_else(|| plan::any_uart(tree)).ok_or(unnamed)?;
     map::add(uart.regs, Kind::Device).map_err(|why| format!("{}: cannot be mapped: {why:?}", uart.path))?;
     let status = uart.regs.start().get() + console::status_register(uart.kind);
     // SAFETY: mapped as Device memory just now; reading it has no effect that matters.
@@ -257,7 +257,7 @@ fn open_console(tree: &Tree<'_>) -> Result<(), String> {
     }
     // SAFETY: mapped as Device memory just now, and the tree says what it is; this CPU runs alone.
     unsafe { console::open(uart.kind, uart.regs) };
-    Ok(())
+    if is_named { Ok(()) } else { Err(unnamed.into()) }
 }
 
 fn banner(machine: &Machine) {

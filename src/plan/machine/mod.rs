@@ -12,7 +12,7 @@ mod timer;
 mod uart;
 
 pub(super) use memory::{free_bytes, merge, reserved_nodes};
-pub use uart::early_console;
+pub use uart::{any_uart, early_console};
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -14,6 +14,12 @@ pub fn early_console(tree: &Tree<'_>) -> Option<Uart> {
     console(tree, &mut Diagnostics::silent())
 }
 
+/// Any UART of the tree that can be driven: for the line that must be said when none of those that it names can.
+#[must_use]
+pub fn any_uart(tree: &Tree<'_>) -> Option<Uart> {
+    tree.find_map(|node| from_node(node, &mut Diagnostics::silent()))
+}
+
 /// The console UART, if the tree names a usable one.
 pub(super) fn console(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Uart> {
     let root = tree.root()?;

@@ -6,6 +6,7 @@ mod chains;
 mod gicv2;
 mod guests;
 mod linux;
+mod refusals;
 
 use std::fs;
 
@@ -22,6 +23,8 @@ enum Variant {
     At(u64),
     /// Entered with this value in x0 instead of a tree's address.
     WithX0(u64),
+    /// Entered at EL1 by a loader that went there first.
+    AtEl1,
 }
 
 struct Scenario {
@@ -65,6 +68,7 @@ fn all() -> Vec<Scenario> {
     let mut list = boot::scenarios();
     list.extend(guests::guest_scenarios());
     list.extend(gicv2::scenarios());
+    list.extend(refusals::scenarios());
     list
 }
 
@@ -74,6 +78,7 @@ pub fn test(filter: &str) -> Result<(), String> {
     let mut list = all();
     if filter.starts_with("board") {
         list.extend(boards::scenarios());
+        list.extend(refusals::on_boards());
     }
     for scenario in list.iter().filter(|scenario| scenario.name.contains(filter)) {
         let run = arguments(scenario).map(|arguments| {
@@ -185,23 +190,45 @@ fn prepare(variant: &Variant, name: &str) -> Result<String, String> {
         Variant::Shipped => return Ok(IMAGE.into()),
         // The header's text_offset is at byte 8 (Linux, Documentation/arch/arm64/booting.rst).
         Variant::At(offset) => image.splice(8..16, offset.to_le_bytes()).for_each(drop),
-        Variant::WithX0(x0) => image = with_x0(&image, *x0),
+        Variant::WithX0(x0) => image = behind(&image, &load_x0(*x0)),
+        Variant::AtEl1 => image = behind(&image, &drop_to_el1()),
     }
     let path = format!("target/portunus/{name}.Image");
     fs::write(&path, image).map_err(|e| format!("{path}: {e}"))?;
     Ok(path)
 }
 
-/// The image behind a page that loads x0 and jumps into it: a loader that gets x0 wrong.
-fn with_x0(image: &[u8], x0: u64) -> Vec<u8> {
+/// Loads x0.
+fn load_x0(x0: u64) -> Vec<u32> {
+    // movz x0, then movk for the other three quarters
+    (0..4)
+        .map(|n: u32| {
+            let part = ((x0 >> (16 * n)) & 0xffff) as u32;
+            (if n == 0 { 0xd280_0000 } else { 0xf280_0000 }) | n << 21 | part << 5
+        })
+        .collect()
+}
+
+/// Goes on at EL1.
+fn drop_to_el1() -> Vec<u32> {
+    let code = [
+        0xd2b0_0009, // mov x9, #0x80000000: RW
+        0xd51c_1109, // msr hcr_el2, x9
+        0xd280_78a9, // mov x9, #0x3c5: EL1h, all masked
+        0xd51c_4009, // msr spsr_el2, x9
+        0x1000_0069, // adr x9, behind the eret
+        0xd51c_4029, // msr elr_el2, x9
+        0xd69f_03e0, // eret
+    ];
+    code.to_vec()
+}
+
+/// The image behind a page of code that a bad loader might have run.
+fn behind(image: &[u8], before: &[u32]) -> Vec<u8> {
     const PAGE: usize = 4096;
     let mut code: Vec<u32> = vec![0x1400_0010]; // b to byte 64, behind the header
     code.resize(16, 0);
-    // movz x0, then movk for the other three quarters
-    code.extend((0..4).map(|n: u32| {
-        let part = ((x0 >> (16 * n)) & 0xffff) as u32;
-        (if n == 0 { 0xd280_0000 } else { 0xf280_0000 }) | n << 21 | part << 5
-    }));
+    code.extend(before);
     let here = code.len() * 4;
     code.push(0x1400_0000 | ((PAGE - here) / 4) as u32); // b to the next page
     let mut wrapped: Vec<u8> = code.iter().flat_map(|instruction| instruction.to_le_bytes()).collect();
