@@ -78,7 +78,8 @@ pub trait Caller: Attention {
     /// Takes as much from the beginning of `text` as there is room for, and answers how many bytes that was; the
     /// rest is offered again after the guest was entered. (A domain without a console takes all and drops it.)
     fn console_write(&self, text: &[u8]) -> usize;
-    /// Remembers where `vcpu` wants its run states accounted. Accepting and never writing is allowed.
+    /// Remembers where `vcpu` wants its run states accounted: an address of its own stage 1. What cannot be written when
+    /// there is something to write is not written.
     fn register_runstate(&self, vcpu: VcpuId, area: Gva);
     /// System time in ns since boot.
     fn now(&self) -> u64;

@@ -6,7 +6,7 @@ use crate::addr::Gva;
 
 /// `XENPF_INTERFACE_VERSION` (xen/include/public/platform.h).
 const PLATFORM_VERSION: u32 = 0x0300_0001;
-/// `VMASST_TYPE_runstate_update_flag`: marks updates of a run-state area, of which there are none.
+/// `VMASST_TYPE_runstate_update_flag`: marks updates of a run-state area.
 const RUNSTATE_UPDATE_FLAG: u32 = 5;
 
 /// `platform_op` (7): `cmd@0(4) interface_version@4(4) u@8(128)`.
@@ -28,9 +28,12 @@ pub(super) fn domctl(caller: &impl Caller, [arg, ..]: [u64; 5]) -> Answer {
 }
 
 /// `vm_assist` (21): 0 enables, 1 disables.
-pub(super) fn vm_assist([cmd, kind, ..]: [u64; 5]) -> Answer {
+pub(super) fn vm_assist(caller: &impl Caller, [cmd, kind, ..]: [u64; 5]) -> Answer {
     match (cmd as u32, kind as u32) {
-        (0 | 1, RUNSTATE_UPDATE_FLAG) => Ok(0),
+        (cmd @ (0 | 1), RUNSTATE_UPDATE_FLAG) => {
+            caller.state().mark_updates(cmd == 0);
+            Ok(0)
+        }
         (0 | 1, _) => Err(Errno::EINVAL.into()),
         _ => Err(Errno::ENOSYS.into()),
     }

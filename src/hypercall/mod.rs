@@ -139,7 +139,7 @@ fn single(caller: &impl Caller, number: u64, args: [u64; 5]) -> Outcome {
         17 => version::xen_version(caller, args),
         18 => console::console_io(caller, args),
         20 => grant::grant_table_op(caller, args),
-        21 => control::vm_assist(args),
+        21 => control::vm_assist(caller, args),
         24 => vcpu::vcpu_op(caller, args),
         29 => sched::sched_op(caller, args),
         EVENT_CHANNEL_OP => event::event_channel_op(caller, args),

@@ -1,6 +1,6 @@
 //! What hypercalls remember about a domain, besides its event channels.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::Errno;
 
@@ -67,6 +67,8 @@ pub struct CallState {
     /// How many grant frames the guest has asked for so far.
     granted: AtomicU32,
     grant_limit: u32,
+    /// Whether a run-state record says that it is being changed.
+    marks_updates: AtomicBool,
 }
 
 impl CallState {
@@ -78,16 +80,18 @@ impl CallState {
             shutdown_code: AtomicU32::new(NO_REASON),
             granted: AtomicU32::new(1),
             grant_limit: grant_frames,
+            marks_updates: AtomicBool::new(false),
         }
     }
 
-    /// For a domain that starts again: no watchdog, no reason, one grant frame.
+    /// For a domain that starts again: no watchdog, no reason, one grant frame, unmarked records.
     pub fn reset(&self) {
         for slot in &self.watchdogs {
             slot.store(UNUSED, Relaxed);
         }
         self.shutdown_code.store(NO_REASON, Relaxed);
         self.granted.store(1, Relaxed);
+        self.marks_updates.store(false, Relaxed);
     }
 
     /// The reason to report when the domain stops for `reason`: the one the guest recorded beforehand, if any.
@@ -138,6 +142,16 @@ impl CallState {
             return Err(Errno::EINVAL);
         }
         Ok(())
+    }
+
+    /// Whether a run-state record is marked while it is changed (`XEN_RUNSTATE_UPDATE`), as the domain has asked.
+    #[must_use]
+    pub fn marks_updates(&self) -> bool {
+        self.marks_updates.load(Relaxed)
+    }
+
+    pub(super) fn mark_updates(&self, marked: bool) {
+        self.marks_updates.store(marked, Relaxed);
     }
 
     /// How many grant-table frames the domain may have.

@@ -22,8 +22,10 @@ impl Here<'_> {
             self.attend();
             self.local.reschedule = false;
             let next = self.local.scheduler.pick(timer::now());
+            self.account();
             if let Some(slot) = next.filter(|slot| self.local.loaded != Some(*slot)) {
                 self.switch_to(slot);
+                self.account();
             }
             self.share();
             let busy = self.local.reschedule || self.pcpu.doorbell.is_rung();

@@ -51,6 +51,9 @@ impl Here<'_> {
         self.unload(slot);
         let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) else { return };
         vcpu.registers.reset(start.entry, start.context);
+        if let Some(record) = vcpu.domain.records.get(vcpu.id.index()) {
+            record.forget();
+        }
         let woken = vcpu.domain.vgic.reset_cpu(&mut vcpu.bank);
         vcpu.domain.publish(woken, self.pcpu);
         self.wake(slot);

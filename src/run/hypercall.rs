@@ -148,8 +148,14 @@ impl Caller for Call {
         taken
     }
 
-    fn register_runstate(&self, _vcpu: VcpuId, _area: Gva) {
-        // Accepted and never written, as the trait allows: guests then see no stolen time.
+    fn register_runstate(&self, vcpu: VcpuId, area: Gva) {
+        if let (Some(home), Some(record)) =
+            (self.domain.homes.get(vcpu.index()), self.domain.records.get(vcpu.index()))
+        {
+            record.register(area);
+            // Its home writes before the guest goes on.
+            home.pcpu.ring_other(home.slot, self.pcpu);
+        }
     }
 
     fn now(&self) -> u64 {

@@ -18,6 +18,7 @@ mod interrupt;
 mod memory;
 mod pcpu;
 mod registers;
+mod runstate;
 mod world;
 
 pub use end::nothing_to_run;

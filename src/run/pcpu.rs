@@ -12,6 +12,7 @@ use portunus::vgic::LrBank;
 use spin::Once;
 
 use super::hypercall::Call;
+use super::runstate::Recorded;
 use super::world::{Domain, World};
 use crate::arch::aarch64::gic::{self, Interface, Private, SgiTarget, Taken};
 use crate::arch::aarch64::vcpu::Registers;
@@ -95,6 +96,8 @@ pub struct Vcpu {
     pub polling: bool,
     /// Its domain has stopped and it has been told.
     pub retired: bool,
+    /// What its record of run states says.
+    pub recorded: Recorded,
 }
 
 impl Pcpu {
@@ -229,6 +232,15 @@ impl Vcpu {
     /// A vCPU that is off.
     #[must_use]
     pub fn new(domain: &'static Domain, id: VcpuId, registers: Registers) -> Self {
-        Self { domain, id, bank: LrBank::new(id), registers, blocked: false, polling: false, retired: false }
+        Self {
+            domain,
+            id,
+            bank: LrBank::new(id),
+            registers,
+            blocked: false,
+            polling: false,
+            retired: false,
+            recorded: Recorded::default(),
+        }
     }
 }

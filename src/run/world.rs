@@ -17,6 +17,7 @@ use portunus::vgic::{VcpuSet, Version, Vgic};
 
 use super::memory::GuestMemory;
 use super::pcpu::Pcpu;
+use super::runstate::Record;
 
 /// Everything that is shared.
 pub struct World {
@@ -68,6 +69,8 @@ pub struct Domain {
     pub power: Box<[Power]>,
     /// What hypercalls remember.
     pub calls: CallState,
+    /// Where its vCPUs read how they have spent their time.
+    pub records: Box<[Record]>,
     /// Where its vCPUs live.
     pub homes: Box<[Home]>,
     /// Its memory.
@@ -138,6 +141,7 @@ impl Domain {
             uart: parts.uart,
             stream: parts.stream,
             power: (0..vcpus).map(|_| Power::new()).collect(),
+            records: (0..vcpus).map(|_| Record::default()).collect(),
             calls: CallState::new(super::memory::GRANT_FRAMES as u32),
             homes: parts.homes,
             memory: parts.memory,

@@ -46,6 +46,15 @@ impl RunTimes {
         self
     }
 
+    /// The same as the ABI writes it (`vcpu_runstate_info`, arm64): the state, when it was entered, and the time spent in
+    /// each state before that, in ns of system time, which began at counter value `started`.
+    #[must_use]
+    pub fn record(&self, started: u64, frequency: u32) -> [u64; 6] {
+        let [running, runnable, blocked, offline] = self.spent.map(|ticks| nanoseconds(ticks, frequency));
+        let since = nanoseconds(self.since.saturating_sub(started), frequency);
+        [self.state as u64, since, running, runnable, blocked, offline]
+    }
+
     /// Enters `state` at time `now`.
     pub(super) fn enter(&mut self, state: RunState, now: u64) {
         let present = self.present(now);
@@ -81,6 +90,15 @@ mod tests {
         assert_eq!(later.spent, [5, 5, 30, 10]);
         assert_eq!(later.spent.iter().sum::<u64>(), 150 - 100);
         assert_eq!((later.state, later.since), (RunState::Blocked, 120));
+    }
+
+    #[test]
+    fn the_record_sums_up_to_the_time_of_its_last_change() {
+        let mut times = RunTimes::new(RunState::Offline, 1000);
+        times.enter(RunState::Runnable, 1100);
+        times.enter(RunState::Running, 1130);
+        assert_eq!(times.record(1000, 1_000_000_000), [0, 130, 0, 30, 0, 100]);
+        assert_eq!(times.record(1000, 500_000_000), [0, 260, 0, 60, 0, 200]);
     }
 
     #[test]

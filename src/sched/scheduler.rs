@@ -213,6 +213,12 @@ impl Scheduler {
         self.entries.get(slot.index()).map(|entry| entry.times.at(now))
     }
 
+    /// How the vCPU in `slot` had spent its time when it entered its present state.
+    #[must_use]
+    pub fn account(&self, slot: Slot) -> Option<RunTimes> {
+        self.entries.get(slot.index()).map(|entry| entry.times)
+    }
+
     fn running(&self) -> Option<&Entry> {
         self.current.and_then(|slot| self.entries.get(slot.index()))
     }

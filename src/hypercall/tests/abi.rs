@@ -132,7 +132,11 @@ fn vm_assist_knows_one_type() {
     let rows = [(0, 5, 0), (1, 5, 0), (0, 4, err(EINVAL)), (1, 0, err(EINVAL)), (2, 5, err(ENOSYS))];
     for (cmd, kind, want) in rows {
         assert_eq!(guest.finish(21, [cmd, kind, 0, 0, 0]), want, "vm_assist({cmd}, {kind})");
+        assert_eq!(guest.state().marks_updates(), (cmd, kind) == (0, 5), "enabled, and disabled again");
     }
+    assert_eq!(guest.finish(21, [0, 5, 0, 0, 0]), 0);
+    guest.state().reset();
+    assert!(!guest.state().marks_updates(), "a domain that starts again has not asked for anything");
 }
 
 #[test]

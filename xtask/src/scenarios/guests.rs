@@ -7,6 +7,9 @@ const FOUR: [&str; 8] = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "4", "-m", "1G
 /// A machine with one.
 const ONE: [&str; 8] = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "1", "-m", "1G"];
 
+/// Time that is counted in instructions: a busy host does not take some of it from one CPU.
+const COUNTED: [&str; 4] = ["-accel", "tcg,thread=single", "-icount", "shift=4,sleep=off"];
+
 /// What the tree of the design document must lead to, in the order in which a user reads it.
 pub(super) const SEED: [&str; 13] = [
     "Portunus 0.",
@@ -69,6 +72,8 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     }
     let switch = scenario("guest-console-switch", &TWO, &SWITCH);
     list.push(with_tree("typists", Scenario { typed: &TYPED, ..switch }));
+    let shares = ["(domU3) share: 100 % of a CPU: ok", "allocations after freeze: 0", "powering off"];
+    list.push(with_tree("shared-cpu", scenario("guest-shared-cpu", &[&TWO[..], &COUNTED].concat(), &shares)));
     list.push(with_tree("bad-images", scenario("guest-bad-images", &TWO, &BAD_IMAGES)));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
     list.push(with_tree("broken-neighbours", scenario("guest-broken-neighbours", &TWO, &NEIGHBOURS)));
