@@ -55,8 +55,10 @@ cargo xtask compose FILE.toml [--machine virt|rpi4|zcu102] [--gic 2|3] [--out DI
                       makes a device tree, a U-Boot script and a command line for QEMU of a partition file
 cargo xtask image rpi4|zcu102|virt FILE.toml [--firmware DIR] [--out DIR]
                       builds all that and makes an SD card of a partition file, as a folder and as an image
-cargo xtask bench [--ours] [--gic 2] [--markdown]
+cargo xtask bench [--ours] [--gic 2] [--json | --markdown] [--plot FILE.svg]
                       counts the instructions of hypercalls, events and interrupts, next to Debian's Xen unless --ours
+cargo xtask bench --record | --check
+                      writes ours to qemu/bench.toml, or compares with it, as `cargo xtask test` does
 cargo xtask bench --trace NAME [--lines] [--gic 2]
                       says by function where the instructions go of send, receive, hypercall, psci, uart, gic, sgi,
                       timer, masked, pending or self; with --lines each of them, and its source

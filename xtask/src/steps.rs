@@ -3,13 +3,13 @@
 use std::process::Command;
 
 use crate::image::{self, TARGET};
-use crate::{guests, layers, scenarios};
+use crate::{bench, guests, layers, scenarios};
 
 const HOST: &str = env!("HOST_TARGET");
 
 type Step = (&'static str, fn() -> Result<(), String>);
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     ("formatting", || cargo(&["fmt", "--check"])),
     ("layers", || layers::check().map(|_| ())),
     ("clippy, host", || cargo(&["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"])),
@@ -43,6 +43,7 @@ const STEPS: [Step; 13] = [
     ("fuzzing", fuzz),
     ("image", || image::build().map(|line| println!("{line}"))),
     ("guests", || guests::build().map(|line| println!("{line}"))),
+    ("instruction counts", bench::guard),
     ("QEMU scenarios", || scenarios::test("")),
 ];
 

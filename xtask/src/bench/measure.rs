@@ -93,5 +93,5 @@ fn idle(hypervisor: Hypervisor, gic: u8, text: &str) -> Result<Figure, String> {
         return Err(format!("{}: the guests do not sleep\n{}", hypervisor.name(), outcome.log));
     };
     let entries = rows::entries(hypervisor, &outcome.record, stretch);
-    Ok(Figure::exact((entries as f64 / ASLEEP.as_secs_f64()).round()))
+    Ok(Figure::exact(entries as f64 / ASLEEP.as_secs_f64()))
 }

@@ -5,9 +5,11 @@
 //! hypervisor did is read off the record: an address says whose instruction it is. Xen is Debian's package, as it comes and
 //! at its best (`sched=null vwfi=native`).
 
+mod guard;
 #[path = "../../../qemu/rt/src/marks.rs"]
 mod marks;
 mod measure;
+mod plot;
 mod record;
 mod rows;
 mod run;
@@ -16,6 +18,12 @@ mod trace;
 
 use run::{Hypervisor, Machine};
 
+/// Counts everything of ours; fails if a row is worse than recorded.
+pub fn guard() -> Result<(), String> {
+    run::prepare()?;
+    guard::check()
+}
+
 /// What was asked for.
 struct Options {
     ours: bool,
@@ -23,6 +31,10 @@ struct Options {
     trace: Option<String>,
     lines: bool,
     markdown: bool,
+    json: bool,
+    record: bool,
+    check: bool,
+    plot: Option<String>,
 }
 
 /// Does what the words behind `cargo xtask bench` say.
@@ -32,12 +44,23 @@ pub fn run(words: &[String]) -> Result<(), String> {
     if let Some(name) = &options.trace {
         return trace::run(name, Machine { gic: options.gic, cpus: 2 }, options.lines);
     }
+    if options.check {
+        return guard::check();
+    }
+    if options.record {
+        return guard::record();
+    }
     let all = [Hypervisor::Portunus, Hypervisor::Xen, Hypervisor::XenTuned];
     let wanted = all.into_iter().filter(|who| !options.ours || *who == Hypervisor::Portunus);
     let columns: Result<Vec<_>, String> =
         wanted.map(|who| Ok((who, measure::column(who, options.gic)?))).collect();
     let columns = columns?;
-    if options.markdown {
+    if let Some(file) = &options.plot {
+        plot::write(file, &columns)?;
+    }
+    if options.json {
+        println!("{}", table::json(options.gic, &columns));
+    } else if options.markdown {
         table::print_markdown(&columns);
     } else {
         table::print(&columns);
@@ -46,11 +69,28 @@ pub fn run(words: &[String]) -> Result<(), String> {
 }
 
 fn read(words: &[String]) -> Result<Options, String> {
-    let mut options = Options { ours: false, gic: 3, trace: None, lines: false, markdown: false };
+    let mut options = Options {
+        ours: false,
+        gic: 3,
+        trace: None,
+        lines: false,
+        markdown: false,
+        json: false,
+        record: false,
+        check: false,
+        plot: None,
+    };
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
         match word {
             "--ours" => options.ours = true,
+            "--json" => options.json = true,
+            "--check" => options.check = true,
+            "--record" => options.record = true,
+            "--plot" => match words.next() {
+                Some(file) => options.plot = Some(file.to_owned()),
+                None => return Err("--plot is followed by the name of a file, FILE.svg".into()),
+            },
             "--markdown" => options.markdown = true,
             "--lines" => options.lines = true,
             "--trace" => options.trace = Some(words.next().unwrap_or_default().to_owned()),

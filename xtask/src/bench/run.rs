@@ -65,7 +65,8 @@ impl Hypervisor {
         }
     }
 
-    const fn file(self) -> &'static str {
+    /// A short name, for files.
+    pub const fn key(self) -> &'static str {
         match self {
             Self::Portunus => "portunus",
             Self::Xen => "xen",
@@ -110,6 +111,13 @@ pub fn prepare() -> Result<(), String> {
         "portunus-tracer",
     ]))?;
     fs::create_dir_all(DIRECTORY).map_err(|e| format!("{DIRECTORY}: {e}"))
+}
+
+/// The version of the QEMU that counts, if it says.
+pub fn qemu_version() -> Option<String> {
+    let answer = Command::new("qemu-system-aarch64").arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+    text.split_once("version ")?.1.split_whitespace().next().map(str::to_owned)
 }
 
 /// What a run left.
@@ -200,7 +208,7 @@ fn arguments(
 ) -> Result<(Vec<String>, String), String> {
     let options = if hypervisor == Hypervisor::XenTuned { "sched=null vwfi=native " } else { "" };
     let text = text.replace("xen,xen-bootargs = \"", &format!("xen,xen-bootargs = \"{options}"));
-    let name = format!("{name}-{}", hypervisor.file());
+    let name = format!("{name}-{}", hypervisor.key());
     let mut arguments = machine.arguments();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let tree = trees::compose_source(&words, &text, &format!("bench-{name}"))?;

@@ -1,5 +1,8 @@
 //! The table on the terminal.
 
+use serde_json::{Value, json};
+
+use super::guard;
 use super::measure::{self, Column, Title};
 use super::rows::Figure;
 use super::run::Hypervisor;
@@ -45,12 +48,30 @@ pub fn print_markdown(columns: &[(Hypervisor, Column)]) {
     }
 }
 
+/// Everything, for machines: each row with what every hypervisor needs.
+pub fn json(gic: u8, columns: &[(Hypervisor, Column)]) -> String {
+    let rows: Vec<Value> = measure::titles()
+        .into_iter()
+        .filter_map(|title| {
+            let mut row = json!({ "key": title.key, "name": title.name, "at_most": title.goal });
+            for (who, column) in columns {
+                if let Some(Figure { least, median, most }) = find(column, title) {
+                    row[who.key()] = json!({ "least": least, "median": median, "most": most });
+                }
+            }
+            columns.iter().any(|(who, _)| row.get(who.key()).is_some()).then_some(row)
+        })
+        .collect();
+    format!("{:#}", json!({ "qemu": guard::qemu_version(), "gic": gic, "cpu": "cortex-a57", "rows": rows }))
+}
+
 /// What a column has for a row.
 pub fn find(column: &Column, title: Title) -> Option<Figure> {
     column.iter().find(|(other, _)| *other == title).map(|(_, figure)| *figure)
 }
 
-fn figure(figure: Figure) -> String {
+/// Least, median and most, or one number if they are equal.
+pub fn figure(figure: Figure) -> String {
     let Figure { least, median, most } = figure;
     if least == most {
         value(median)

@@ -5,7 +5,7 @@
 //! diagnostics, with the line of the source where there is one.
 
 mod devtree;
-mod draw;
+pub mod draw;
 mod dts;
 mod json;
 mod overlay;

@@ -65,6 +65,8 @@ fn idle(port: u32) {
     });
     event::listen(port);
     println!("bench: port {port}: asleep");
+    // The hypervisor's console may have to be waited for.
+    timer::delay(timer::microseconds(100_000));
     cpu::mark::<{ marks::IDLE }>();
     cpu::wait_until(|| false);
 }

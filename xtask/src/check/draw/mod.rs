@@ -3,7 +3,7 @@
 //! Each domain is a column with a colour of its own; a channel is a wire between two columns. So wires never cross a
 //! domain, with two of them or with sixteen.
 
-mod canvas;
+pub mod canvas;
 mod memory;
 
 use std::collections::HashMap;
