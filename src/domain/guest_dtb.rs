@@ -330,8 +330,8 @@ mod tests {
         let channel =
             |name, port, direction| Channel { name, port: Port::new(port), peer: "domU2", direction };
         let channels = [channel("request", 10, Direction::Send), channel("domU2.1", 12, Direction::Both)];
-        let mut blob = written(&Description { channels: &channels, ..description() });
-        let tree = Tree::parse(&mut blob).unwrap();
+        let blob = written(&Description { channels: &channels, ..description() });
+        let tree = Tree::parse(&blob).unwrap();
         assert!(tree.at("/hypervisor/channels", |node| node.is_compatible("portunus,channels-v1")).unwrap());
         let found = tree.at("/hypervisor/channels/request", |node| {
             let text = |name: &str| node.prop(name).unwrap().str().unwrap().to_owned();
@@ -346,8 +346,8 @@ mod tests {
 
     #[test]
     fn a_hypervisor_node_is_xens_but_for_its_child() {
-        let mut blob = written(&description());
-        let tree = Tree::parse(&mut blob).unwrap();
+        let blob = written(&description());
+        let tree = Tree::parse(&blob).unwrap();
         let names = tree.at("/hypervisor", |node| {
             assert_eq!(node.children().map(|child| child.name()).collect::<Vec<_>>(), ["channels"]);
             node.props().map(|prop| prop.name).collect::<Vec<_>>().join(" ")
