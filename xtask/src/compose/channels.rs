@@ -20,6 +20,9 @@ struct Loose {
     at: Spot,
 }
 
+/// A channel's name, its direction if one is given, and its ends.
+type Found = (At<String>, Option<At<String>>, [Loose; 2]);
+
 /// Resolves the names of domains, and gives each end without a port the lowest free one of its domain, in the order of
 /// the file.
 ///
@@ -31,7 +34,7 @@ pub fn join(
     domains: &[Domain],
     problems: &mut Vec<Problem>,
 ) -> Vec<Channel> {
-    let mut found: Vec<(At<String>, Option<At<String>>, [Loose; 2])> = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     for draft in drafts {
         let count = draft.ends.len();
         let Ok([one, two]) = <[At<String>; 2]>::try_from(draft.ends) else {
