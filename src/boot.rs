@@ -15,12 +15,13 @@ use portunus::mm::heap::SealedHeap;
 use portunus::mm::spans;
 use portunus::mm::stage1::{Kind, pa_bits};
 use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Machine, Plan, Severity, Table};
+use portunus::prediction::Verdict;
 use portunus::vdev::idregs::features;
 
 use crate::arch::aarch64::psci::Firmware;
 use crate::arch::aarch64::secondary::Absent;
 use crate::arch::aarch64::sysreg::{CNTFRQ_EL0, ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1};
-use crate::arch::aarch64::{gic, ids, map, park, percpu, probe, report, secondary, timer};
+use crate::arch::aarch64::{gic, harden, ids, map, park, percpu, probe, report, secondary, timer};
 use crate::build;
 use crate::platform::console;
 use crate::run::{self, Pcpu};
@@ -129,6 +130,7 @@ fn boot(address: u64) -> Result<(), String> {
         machine.cpus.len(),
         frames.free_bytes() / MIB
     );
+    tell_predictions(&pcpus);
     grow_heap(&mut frames, 1024)
         .unwrap_or_else(|| log::warn!("no 4 MiB of RAM in one piece: a very large tree may not be planned"));
     let plan = plan::domains_of(&tree, &machine, &online, &build::InMemory, &mut diagnostics);
@@ -279,6 +281,17 @@ fn banner(machine: &Machine) {
     log::info!("{} MiB of RAM, {} reserved ranges", ram / MIB, machine.reserved.len());
 }
 
+/// What the CPUs do about their branch predictors: one line for all that do the same.
+fn tell_predictions(pcpus: &[&Pcpu]) {
+    let mut told: Vec<Verdict> = Vec::new();
+    for (pcpu, verdict) in pcpus.iter().filter_map(|pcpu| Some((pcpu, *pcpu.verdict.get()?))) {
+        if !told.contains(&verdict) {
+            log::info!("branch prediction, CPU {} and its like: {verdict}", pcpu.cpu);
+            told.push(verdict);
+        }
+    }
+}
+
 /// A stack for every CPU but the first to come: its lowest page is a guard.
 fn stacks(frames: &mut Frames, machine: &Machine) -> Result<Vec<PaSpan>, String> {
     let size = STACK_PAGES as u64 * PAGE_SIZE;
@@ -328,13 +341,17 @@ fn start_cpus(
     stacks: &[PaSpan],
 ) -> Result<Vec<&'static Pcpu>, String> {
     let firmware = machine.psci.map(Firmware::new);
+    if let Some(firmware) = firmware {
+        harden::adopt(firmware);
+    }
     let mut running = Vec::new();
     for (cpu, stack) in machine.cpus.iter().zip(stacks) {
         if cpu.affinity == boot {
             let stack = map::boot_stack().ok_or("the boot stack has no size")?;
             let pcpu: &Pcpu = Box::leak(Box::new(Pcpu::new(cpu.id, cpu.affinity, boot_gic, stack)));
             percpu::adopt(pcpu);
-            pcpu.sgi.learn();
+            pcpu.doorbell.sgi.learn();
+            pcpu.verdict.call_once(|| harden::protect(pcpu));
             pcpu.ids.call_once(ids::gather);
             running.push(pcpu);
             continue;

@@ -27,6 +27,7 @@ pub mod fdt;
 pub mod hypercall;
 pub mod mm;
 pub mod plan;
+pub mod prediction;
 pub mod sched;
 pub mod sync;
 pub mod vdev;

@@ -15,12 +15,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU32;
 
-use portunus::addr::CpuId;
+use portunus::addr::{CpuId, VcpuId};
 use portunus::console::{Console, Terminal};
 use portunus::evtchn::{Bound, Builder, Events};
 use portunus::mm::frames::Frames;
 use portunus::mm::stage2::Geometry;
 use portunus::plan::{DomainPlan, Plan, VcpuPlan};
+use portunus::prediction::Verdict;
 use portunus::sched::{MAX_VCPUS, Scheduler};
 use portunus::vdev::idregs::{IdValues, Limits, guest_view, table};
 use portunus::vgic::{VcpuSet, Version};
@@ -78,6 +79,9 @@ pub fn world(
         {
             Ok((built, homes)) => {
                 let domain = domain::finish(built, homes, planned);
+                for (vcpu, home) in (0..).map(VcpuId::new).zip(&domain.homes) {
+                    events.hang_bell(domain.id, vcpu, home.pcpu.bell(home.slot));
+                }
                 seat(domain, &mut benches, started);
                 let place = domain.id.index();
                 domains.resize(domains.len().max(place + 1), None);
@@ -105,6 +109,10 @@ pub fn world(
         domains,
         channels: plan.channels.clone(),
         view: guest_view(&common, Limits { gicv3: gic == Version::V3, ipa_bits: geometry.ipa_bits() as u8 }),
+        verdict: pcpus
+            .iter()
+            .filter_map(|pcpu| pcpu.verdict.get())
+            .fold(Verdict::UNAFFECTED, |all, verdict| all.worse(*verdict)),
         vtcr: geometry.vtcr(),
         timer: plan.machine.timer,
         gic,
@@ -167,7 +175,7 @@ fn bench(benches: &mut [Bench], cpu: CpuId) -> Option<&mut Bench> {
 fn seat(domain: &'static Domain, benches: &mut [Bench], counter_offset: u64) {
     for (number, home) in (0u16..).zip(&domain.homes) {
         if let Some(bench) = bench(benches, home.pcpu.cpu) {
-            let id = portunus::addr::VcpuId::new(number);
+            let id = VcpuId::new(number);
             let registers = Registers::new(id, domain.memory.root(), domain.id.get() as u8, counter_offset);
             bench.vcpus.push(Vcpu::new(domain, id, registers));
         }
@@ -199,7 +207,7 @@ fn hand_out(world: World, benches: Vec<Bench>) -> &'static World {
     for bench in benches {
         let Bench { pcpu, scheduler, vcpus } = bench;
         let interface = Interface::new(pcpu.gic);
-        let local = Local::new(world, scheduler, vcpus, interface);
+        let local = Local::new(world, pcpu, scheduler, vcpus, interface);
         // SAFETY: the boot CPU; the other CPUs wait for their release.
         unsafe { pcpu.give(local) };
     }

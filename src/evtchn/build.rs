@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::bind::Refusal;
-use super::domain::{Counters, Domain, Events, Vcpu};
+use super::domain::{Bell, Counters, Domain, Events, Vcpu};
 use super::page::SharedInfo;
 use super::port::Entry;
 use super::view::AtomicRef;
@@ -71,6 +71,14 @@ impl Builder {
         Ok(())
     }
 
+    /// What [`Attention::upcall`](super::Attention::upcall) is told of vCPU `vcpu` of domain `id`, if that is there.
+    pub fn hang_bell(&mut self, id: DomainId, vcpu: VcpuId, bell: Bell) {
+        let domain = self.events.domains.get_mut(id.index()).and_then(Option::as_deref_mut);
+        if let Some(side) = domain.and_then(|domain| domain.vcpus.get_mut(vcpu.index())) {
+            side.bell = bell;
+        }
+    }
+
     /// Binds a static channel, once all domains have been added. An end whose domain was not built leaves the
     /// other offered to it for ever.
     ///
@@ -130,7 +138,8 @@ impl Builder {
 impl Vcpu {
     fn new(number: u16, shared: &'static SharedInfo) -> Self {
         let first_info = (number == 0).then_some(&shared.vcpu_info);
-        Self { first_info, info: AtomicRef::new(first_info), polling: Word::new(0) }
+        let info = AtomicRef::new(first_info);
+        Self { info, bell: Bell::default(), first_info, polling: Word::new(0) }
     }
 }
 

@@ -4,9 +4,11 @@
 //! argued in the [room's introduction](super#ordering). No lock is taken, nothing loops but the exclusive
 //! accesses of the CPU itself.
 
-use core::sync::atomic::Ordering;
+use alloc::boxed::Box;
 
-use super::domain::{Domain, Events};
+use super::DOMAINS;
+use super::domain::{Bell, Domain, Events};
+use super::port::Entry;
 use crate::addr::{DomainId, Port, VcpuId};
 use crate::hypercall::Errno;
 
@@ -15,18 +17,58 @@ use crate::hypercall::Errno;
 /// Called in the middle of a hypercall of any vCPU, on any CPU; must not wait.
 pub trait Attention {
     /// The upcall flag of `vcpu` went from 0 to 1: its upcall interrupt (PPI 31) is asserted. The level is
-    /// [`Events::upcall_line`].
-    fn upcall(&self, domain: DomainId, vcpu: VcpuId);
+    /// [`Events::upcall_line`]. `bell` is what [`Builder::hang_bell`](super::Builder::hang_bell) was given.
+    fn upcall(&self, domain: DomainId, vcpu: VcpuId, bell: Bell);
     /// `vcpu` was waiting in a poll and no longer does; [`Events::is_polling`] answers `false` for it. Nothing
     /// is asserted.
     fn wake(&self, domain: DomainId, vcpu: VcpuId);
 }
 
-/// Whether an event found its port pending already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Raised {
-    Fresh,
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The port was pending already: nobody was told anything.
     Merged,
+    /// The port is pending now, and [`Attention`] was asked for if somebody has to be told.
+    Fresh,
+    /// There is nobody at the other end.
+    Dropped,
+}
+
+/// A domain that sends: found once, when one of its vCPUs is loaded, and not again for each event.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    domains: &'a [Option<Box<Domain>>; DOMAINS],
+    domain: &'a Domain,
+}
+
+impl Sender<'_> {
+    /// See [`Events::send`].
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, as there; then nothing was done.
+    #[inline(always)]
+    pub fn send(self, port: Port, attention: &impl Attention) -> Result<Sent, Errno> {
+        // In no order with other accesses: whoever binds a port while it is being sent on hits or misses this event.
+        let word = self.domain.ports.get(port.index()).ok_or(Errno::EINVAL)?;
+        let entry = Entry::from_raw(word.peek());
+        let Some((to, remote)) = entry.route() else {
+            return if entry.drops_sends() { Ok(Sent::Dropped) } else { Err(Errno::EINVAL) };
+        };
+        let Some(receiver) = self.domains.get(to).and_then(Option::as_deref) else {
+            return Ok(Sent::Dropped);
+        };
+        let merged = receiver.set_pending(remote);
+        if let Some(counters) = self.domain.traffic.get(port.index()) {
+            counters.count(merged);
+        }
+        if merged {
+            return Ok(Sent::Merged);
+        }
+        receiver.tell(remote, attention);
+        Ok(Sent::Fresh)
+    }
 }
 
 impl Events {
@@ -38,22 +80,16 @@ impl Events {
     ///
     /// `EINVAL` if no event can be sent on the port: it does not exist, is free or reserved, or is raised by
     /// the hypervisor only.
-    #[inline(always)]
     pub fn send(&self, from: DomainId, port: Port, attention: &impl Attention) -> Result<(), Errno> {
-        let sender = self.domain(from).ok_or(Errno::ESRCH)?;
-        let entry = sender.entry(port.index()).ok_or(Errno::EINVAL)?;
-        let Some((to, remote)) = entry.route() else {
-            return if entry.drops_sends() { Ok(()) } else { Err(Errno::EINVAL) };
-        };
-        let Some(receiver) = self.domains.get(to).and_then(Option::as_deref) else { return Ok(()) };
-        let raised = receiver.set_pending(remote, attention);
-        if let Some(counters) = sender.traffic.get(port.index()) {
-            counters.sent.fetch_add(1, Ordering::Relaxed);
-            if raised == Some(Raised::Merged) {
-                counters.coalesced.fetch_add(1, Ordering::Relaxed);
-            }
+        match self.sender(from).ok_or(Errno::ESRCH)?.send(port, attention)? {
+            Sent::Merged | Sent::Fresh | Sent::Dropped => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Domain `id`, as one that sends, if it was built.
+    #[must_use]
+    pub fn sender(&self, id: DomainId) -> Option<Sender<'_>> {
+        Some(Sender { domains: &self.domains, domain: self.domain(id)? })
     }
 
     /// `EVTCHNOP_unmask`: lifts the mask of a port of domain `id`, and announces an event that waited behind it.
@@ -77,41 +113,47 @@ impl Events {
 /// The word of a bitmap that holds `port`, and its bit.
 #[inline(always)]
 const fn place(port: usize) -> (usize, u64) {
-    (port / 64, 1 << (port % 64))
+    (port / 64, 1u64.wrapping_shl(port as u32))
 }
 
 impl Domain {
-    /// Sets the pending bit of `port` and lets the guest know, unless it is known already. `None` if there is no
-    /// such port.
+    /// Sets the pending bit of `port`. Whether it was set already; if not, [`tell`](Self::tell) follows.
     #[inline(always)]
-    fn set_pending(&self, port: usize, attention: &impl Attention) -> Option<Raised> {
+    fn set_pending(&self, port: usize) -> bool {
         let (word, bit) = place(port);
-        let (pending, mask) = (self.shared.pending.get(word)?, self.shared.mask.get(word)?);
-        if pending.set(bit) & bit != 0 {
-            return Some(Raised::Merged);
-        }
-        if mask.get() & bit == 0 {
+        self.shared.pending.get(word).is_some_and(|pending| pending.set(bit) & bit != 0)
+    }
+
+    /// The pending bit of `port` has just been set: lets the guest know, unless it does not want to.
+    #[inline(always)]
+    fn tell(&self, port: usize, attention: &impl Attention) {
+        let (word, bit) = place(port);
+        if self.shared.mask.get(word).is_some_and(|mask| mask.get() & bit == 0)
             // The notified vCPU is read here and not earlier: see the room's introduction.
-            self.announce(word, self.entry(port)?.vcpu(), attention);
+            && let Some(entry) = self.entry(port)
+        {
+            self.announce(word, entry.vcpu(), attention);
         }
         if self.pollers.get() != 0 {
             self.wake_pollers(attention);
         }
-        Some(Raised::Fresh)
     }
 
-    /// [`set_pending`](Self::set_pending) for events that no guest sent.
+    /// An event that no guest sent.
     pub(super) fn raise(&self, port: usize, attention: &impl Attention) {
-        let _ = self.set_pending(port, attention);
+        if !self.set_pending(port) {
+            self.tell(port, attention);
+        }
     }
 
     /// Tells `vcpu` that some port of `word` is pending: selector first, then the upcall.
     #[inline(always)]
     fn announce(&self, word: usize, vcpu: VcpuId, attention: &impl Attention) {
-        let Some(info) = self.vcpu(vcpu).and_then(|vcpu| vcpu.info.get()) else { return };
+        let Some(side) = self.vcpu(vcpu) else { return };
+        let Some(info) = side.info.get() else { return };
         let (_, bit) = place(word);
         if info.selector.set(bit) & bit == 0 && info.upcall.set(1) & 1 == 0 {
-            attention.upcall(self.id, vcpu);
+            attention.upcall(self.id, vcpu, side.bell);
         }
     }
 

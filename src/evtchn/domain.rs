@@ -21,7 +21,10 @@ pub struct Events {
 
 /// The event channels of one domain.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Domain {
+    /// Non-zero if some vCPU may be polling. First: a load-acquire has no offset.
+    pub(super) pollers: Word,
     pub(super) id: DomainId,
     /// The page with the bitmaps, wherever (and whether) the guest maps it.
     pub(super) shared: &'static SharedInfo,
@@ -31,28 +34,46 @@ pub(super) struct Domain {
     pub(super) traffic: Box<[Counters; PORT_COUNT]>,
     /// By vCPU number.
     pub(super) vcpus: Box<[Vcpu]>,
-    /// Non-zero if some vCPU may be polling.
-    pub(super) pollers: Word,
     /// Serialises everything but send, unmask, status and poll.
     pub(super) config: TryLock,
 }
 
 /// The event side of one vCPU.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Vcpu {
-    /// Where its information lives before it registers a place: `shared_info` for vCPU 0, nowhere for others.
-    pub(super) first_info: Option<&'static VcpuInfo>,
     /// Where its information lives now. Events for a vCPU without any set their pending bit and tell nobody.
     pub(super) info: AtomicRef<VcpuInfo>,
+    /// How [`Attention`](super::Attention) reaches it.
+    pub(super) bell: Bell,
+    /// Where its information lives before it registers a place: `shared_info` for vCPU 0, nowhere for others.
+    pub(super) first_info: Option<&'static VcpuInfo>,
     /// Non-zero while the vCPU waits in a poll.
     pub(super) polling: Word,
 }
 
-/// Counters of one port. Statistics only: nothing is ordered by them.
+/// A word of the binary's own about a vCPU, kept here so that whoever sends it an event has it at hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bell(pub usize);
+
+/// Counters of one port: sends that made the receiving port pending, and sends that found it so. Statistics only:
+/// nothing is ordered by them.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) sent: AtomicU64,
-    pub(super) coalesced: AtomicU64,
+pub(super) struct Counters([AtomicU64; 2]);
+
+impl Counters {
+    /// Counts a send.
+    #[inline(always)]
+    pub(super) fn count(&self, merged: bool) {
+        if let Some(counter) = self.0.get(usize::from(merged)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn read(&self) -> Traffic {
+        let [fresh, coalesced] = self.0.each_ref().map(|counter| counter.load(Ordering::Relaxed));
+        Traffic { sent: fresh + coalesced, coalesced }
+    }
 }
 
 /// What was sent on a port since boot.
@@ -97,13 +118,8 @@ impl Events {
     /// What was sent on port `port` of domain `id`.
     #[must_use]
     pub fn traffic(&self, id: DomainId, port: Port) -> Traffic {
-        self.domain(id).and_then(|domain| domain.traffic.get(port.index())).map_or(
-            Traffic::default(),
-            |counters| Traffic {
-                sent: counters.sent.load(Ordering::Relaxed),
-                coalesced: counters.coalesced.load(Ordering::Relaxed),
-            },
-        )
+        let counters = self.domain(id).and_then(|domain| domain.traffic.get(port.index()));
+        counters.map_or(Traffic::default(), Counters::read)
     }
 }
 

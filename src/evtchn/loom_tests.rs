@@ -33,7 +33,7 @@ struct World {
 }
 
 impl Attention for World {
-    fn upcall(&self, domain: DomainId, vcpu: VcpuId) {
+    fn upcall(&self, domain: DomainId, vcpu: VcpuId, _: Bell) {
         if domain == B {
             self.interrupts[vcpu.index()].swap(1);
         }

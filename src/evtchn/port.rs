@@ -38,6 +38,7 @@ pub enum Binding {
 /// | 3 | static: belongs to the device tree |
 /// | 15-4 | where a send goes: port; or the virtual interrupt |
 /// | 23-16 | where a send goes: domain; or the domain an unbound port is offered to |
+/// | 24 | a send goes somewhere: so that the sender tests one bit |
 /// | 47-32 | notified vCPU |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry(u64);
@@ -54,6 +55,7 @@ const PORT_SHIFT: u32 = 4;
 const PORT_MASK: u64 = 0xfff;
 const DOMAIN_SHIFT: u32 = 16;
 const DOMAIN_MASK: u64 = 0xff;
+const FORWARDS: u64 = 1 << 24;
 const VCPU_SHIFT: u32 = 32;
 const VCPU_MASK: u64 = 0xffff;
 
@@ -83,7 +85,7 @@ impl Entry {
     }
     /// A port bound to `port` of `domain`.
     pub(super) const fn interdomain(domain: DomainId, port: Port) -> Self {
-        Self::pack(INTERDOMAIN, domain.get(), port.get(), VcpuId::new(0))
+        Self::pack(INTERDOMAIN | FORWARDS, domain.get(), port.get(), VcpuId::new(0))
     }
     /// A port that virtual interrupt `virq` raises for `vcpu`.
     pub(super) const fn virq(virq: u8, vcpu: VcpuId) -> Self {
@@ -91,7 +93,7 @@ impl Entry {
     }
     /// A port that signals `vcpu`. It is routed to itself, so that a sender need not tell it from others.
     pub(super) const fn ipi(domain: DomainId, port: Port, vcpu: VcpuId) -> Self {
-        Self::pack(IPI, domain.get(), port.get(), vcpu)
+        Self::pack(IPI | FORWARDS, domain.get(), port.get(), vcpu)
     }
 
     /// The same port, made part of a static channel.
@@ -144,13 +146,10 @@ impl Entry {
     /// Where a send on this port goes, if it goes anywhere.
     #[inline(always)]
     pub(super) const fn route(self) -> Option<Route> {
-        match self.state() {
-            INTERDOMAIN | IPI => Some((
-                (self.0 >> DOMAIN_SHIFT & DOMAIN_MASK) as usize,
-                (self.0 >> PORT_SHIFT & PORT_MASK) as usize,
-            )),
-            _ => None,
+        if self.0 & FORWARDS == 0 {
+            return None;
         }
+        Some(((self.0 >> DOMAIN_SHIFT & DOMAIN_MASK) as usize, (self.0 >> PORT_SHIFT & PORT_MASK) as usize))
     }
 
     /// What the port is bound to.

@@ -22,7 +22,7 @@ mod world {
 
     use super::dom;
     use crate::addr::{DomainId, VcpuId};
-    use crate::evtchn::{Attention, Builder, Events, SharedInfo};
+    use crate::evtchn::{Attention, Bell, Builder, Events, SharedInfo};
     use crate::plan::Endpoint;
 
     /// Keeps what tests leak reachable, so that leak checkers know it is meant.
@@ -56,7 +56,7 @@ mod world {
     }
 
     impl Attention for Witness {
-        fn upcall(&self, domain: DomainId, vcpu: VcpuId) {
+        fn upcall(&self, domain: DomainId, vcpu: VcpuId, _: Bell) {
             self.0.lock().unwrap().push(Asked::Upcall(domain.get(), vcpu.get()));
         }
         fn wake(&self, domain: DomainId, vcpu: VcpuId) {

@@ -69,7 +69,7 @@ impl Events {
         side.info.put(Some(place));
         place.selector.swap(u64::MAX);
         place.upcall.swap(1);
-        attention.upcall(id, vcpu);
+        attention.upcall(id, vcpu, side.bell);
         Ok(())
     }
 

@@ -15,9 +15,9 @@
 //! writing is written by `set`, `clear` or `swap`, which also pass on what those others released.
 
 #[cfg(not(loom))]
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
+use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// Under loom, orders all that follows after all that came before, in one total order of such points.
 #[inline(always)]
@@ -45,6 +45,11 @@ macro_rules! word {
             pub fn get(&self) -> $raw {
                 settle();
                 self.0.load(SeqCst)
+            }
+            /// Reads the word, in no order with anything else.
+            #[inline(always)]
+            pub fn peek(&self) -> $raw {
+                self.0.load(Relaxed)
             }
             /// Writes the word; visible to all others before anything this CPU does later.
             #[inline(always)]

@@ -3,7 +3,7 @@
 //! Layouts: xen/include/public/event_channel.h.
 
 use super::record::Record;
-use super::{Answer, Caller, DOMID_SELF, Errno, any_domain};
+use super::{Answer, Caller, DOMID_SELF, Errno, SEND, any_domain};
 use crate::addr::{DomainId, Gva, Port};
 use crate::evtchn::Binding;
 
@@ -11,7 +11,7 @@ use crate::evtchn::Binding;
 #[inline(always)]
 pub(super) fn event_channel_op(caller: &impl Caller, [cmd, arg, ..]: [u64; 5]) -> Answer {
     let arg = Gva::new(arg);
-    if cmd as u32 == 4 {
+    if cmd as u32 == SEND {
         let port = Port::new(Record::<4>::read(caller, arg)?.u32::<0>());
         caller.events().send(caller.domain(), port, caller)?;
         return Ok(0);

@@ -127,8 +127,21 @@ pub fn dispatch(caller: &impl Caller, number: u64, args: &[u64; 5]) -> Outcome {
     single(caller, number, *args)
 }
 
+/// The answer of a hypercall that is the same for everybody and has no effect, for those who would not look further.
+#[inline]
+#[must_use]
+pub const fn constant(number: u64, first: u64) -> Option<i64> {
+    match (number, first as u32) {
+        (version::NUMBER, 0) => Some(version::VERSION),
+        _ => None,
+    }
+}
+
 const MULTICALL: u64 = 13;
-const EVENT_CHANNEL_OP: u64 = 32;
+/// The number of `event_channel_op`.
+pub const EVENT_CHANNEL_OP: u64 = 32;
+/// EVTCHNOP_send, a command of it.
+pub const SEND: u32 = 4;
 
 /// All hypercalls but multicall, which is made of these. Not inlined: the way of an event must not pay for it.
 #[inline(never)]
@@ -136,7 +149,7 @@ fn single(caller: &impl Caller, number: u64, args: [u64; 5]) -> Outcome {
     match number {
         7 => control::platform_op(caller, args),
         12 => memory::memory_op(caller, args),
-        17 => version::xen_version(caller, args),
+        version::NUMBER => version::xen_version(caller, args),
         18 => console::console_io(caller, args),
         20 => grant::grant_table_op(caller, args),
         21 => control::vm_assist(caller, args),

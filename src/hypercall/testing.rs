@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::addr::{Ipa, PAGE_SIZE, VcpuId};
 use crate::evtchn::testing::{Asked, Witness, dom, domains, end, forever};
-use crate::evtchn::{Attention, Events, SharedInfo, VcpuInfo};
+use crate::evtchn::{Attention, Bell, Events, SharedInfo, VcpuInfo};
 
 pub(super) const MEMORY_OP: u64 = 12;
 pub(super) const XEN_VERSION: u64 = 17;
@@ -187,8 +187,8 @@ impl Guest {
 }
 
 impl Attention for Guest {
-    fn upcall(&self, domain: DomainId, vcpu: VcpuId) {
-        self.witness.upcall(domain, vcpu);
+    fn upcall(&self, domain: DomainId, vcpu: VcpuId, bell: Bell) {
+        self.witness.upcall(domain, vcpu, bell);
     }
     fn wake(&self, domain: DomainId, vcpu: VcpuId) {
         self.witness.wake(domain, vcpu);

@@ -32,10 +32,15 @@ const FEATURES: u32 = 1 << 0 // writable_page_tables
     | 1 << 14 // ARM_SMCCC_supported
     | 1 << 16; // not_direct_mapped
 
+/// The number of this hypercall.
+pub(super) const NUMBER: u64 = 17;
+/// The answer of the commonest question: XENVER_version.
+pub(super) const VERSION: i64 = (MAJOR << 16 | MINOR) as i64;
+
 pub(super) fn xen_version(caller: &impl Caller, [cmd, arg, ..]: [u64; 5]) -> Answer {
     let to = Gva::new(arg);
     match cmd as u32 {
-        0 => Ok((MAJOR << 16 | MINOR).into()),
+        0 => Ok(VERSION),
         1 => write_string(caller, to, EXTRA, 16),
         2 => compile_info(caller, to),
         3 => write_string(caller, to, CAPABILITIES, 1024),

@@ -4,7 +4,6 @@ use portunus::sched::Slot;
 use portunus::vgic::VcpuSet;
 
 use super::Here;
-use super::hypercall::Call;
 use super::pcpu::{DOORBELL, Vcpu};
 use crate::arch::aarch64::{gic, guest, timer};
 
@@ -33,7 +32,7 @@ impl Here<'_> {
                 Some(_) if !busy => return,
                 Some(_) if rounds == ROUNDS => {
                     // The rest is attended to after the guest has had its chance.
-                    gic::send_sgi(DOORBELL, &self.pcpu.sgi);
+                    gic::send_sgi(DOORBELL, &self.pcpu.doorbell.sgi);
                     return;
                 }
                 Some(_) => rounds += 1,
@@ -60,6 +59,7 @@ impl Here<'_> {
     /// Looks at every vCPU that somebody rang for. The bits are cleared first: a ring that comes meanwhile is seen
     /// next time.
     fn attend(&mut self) {
+        self.pcpu.forget_ringing();
         let (upcalls, others) = self.pcpu.doorbell.take();
         for slot in slots(upcalls & !others) {
             self.event(slot);
@@ -159,11 +159,9 @@ impl Here<'_> {
             vcpu.domain.publish(woken, self.pcpu);
         }
         self.local.loaded = Some(slot);
-        let (world, pcpu) = (self.world, self.pcpu);
         let Some(vcpu) = self.local.current() else { return };
         vcpu.registers.restore(self.frame);
-        let call = Call { world, pcpu, domain: vcpu.domain, vcpu: vcpu.id };
-        self.local.call = Some(call);
+        self.pcpu.set_calling(self.local.call());
         self.refill();
         if let Some(vcpu) = self.local.current() {
             vcpu.registers.start_timers();
@@ -182,7 +180,7 @@ impl Here<'_> {
             vcpu.domain.publish(woken, self.pcpu);
         }
         self.local.loaded = None;
-        self.local.call = None;
+        self.pcpu.set_calling(None);
     }
 }
 

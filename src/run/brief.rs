@@ -1,57 +1,114 @@
-//! The two traps that happen all the time: a hypercall that returns, and an event for the guest that is running.
+//! The traps that happen all the time, each by the shortest way.
 //!
 //! Entered with only the caller-saved registers of the guest in the frame (boot/vectors.S). Whatever takes longer than
 //! a few dozen instructions is left to the handlers of [`super`]: the answer names one, and the rest of the frame is
-//! filled before it runs.
+//! filled before it runs. A short cut does exactly what the long way would have done, or nothing at all.
+//!
+//! None of them looks at the doorbell when it is done: whoever else rang it has sent an SGI, which interrupts the
+//! guest at once, and what this pCPU rang itself is known ([`Pcpu::has_rung_itself`]).
 
-use portunus::hypercall::{HVC_IMMEDIATE, Outcome, dispatch};
+use portunus::addr::{Gva, Port};
+use portunus::evtchn::Sent;
+use portunus::hypercall::{self, Outcome, dispatch};
 use portunus::sched::Slot;
-use portunus::vdev::esr::Esr;
+use portunus::vdev::smccc;
 use portunus::vgic::{ListRegisters, Upcall};
 
+use super::memory::GuestMemory;
 use super::pcpu::{DOORBELL, Pcpu, Vcpu};
-use super::{guest_irq, guest_left, guest_sync, guest_unanswered};
+use super::{guest_irq, guest_left, guest_sent, guest_sync, guest_unanswered};
 use crate::arch::aarch64::gic::{Interface, Taken};
 use crate::arch::aarch64::gicv2::{self, Ahead, Frames};
-use crate::arch::aarch64::start::TrapFrame;
-use crate::arch::aarch64::sysreg::ESR_EL2;
+use crate::arch::aarch64::start::{FIRMWARE, TrapFrame};
 use crate::arch::aarch64::{gicv3, percpu};
 
 /// The handler to continue with, or none: the guest goes on.
 type Rest = Option<extern "C" fn(&mut TrapFrame)>;
 
-/// ESR_EL2 of `HVC #0xEA1` from AArch64: the class, IL, and the immediate.
-const HYPERCALL: u64 = (Esr::HVC as u64) << 26 | 1 << 25 | HVC_IMMEDIATE as u64;
+/// What [`guest_sends`] answers when the event was sent and nothing else is to be done.
+const SENT: u64 = 0;
+/// When it was sent, and somebody on this pCPU may have to be told.
+const SENT_TO_OURSELVES: u64 = 1;
+/// When nothing was done: the general way has to be taken.
+const NOT_SENT: u64 = 2;
 
-/// A synchronous exception of a guest in AArch64 state. Called by boot/vectors.S.
+/// EVTCHNOP_send, with the address of its argument. Called by boot/vectors.S; after 0 the guest goes on, with 0 in x0.
 #[unsafe(no_mangle)]
-extern "C" fn guest_sync_briefly(frame: &mut TrapFrame) -> Rest {
-    if ESR_EL2::read() != HYPERCALL {
-        return Some(guest_sync);
+extern "C" fn guest_sends(_command: u64, argument: u64) -> u64 {
+    let Some(call) = percpu::this().calling() else { return NOT_SENT };
+    let Some(port) = GuestMemory::peek_word(Gva::new(argument)) else { return NOT_SENT };
+    match call.sender.send(Port::new(port), call) {
+        // The CPU is asked for anew, so that nothing is kept meanwhile.
+        Ok(Sent::Fresh) if percpu::this().has_rung_itself() => SENT_TO_OURSELVES,
+        Ok(_) => SENT,
+        Err(_) => NOT_SENT,
     }
-    hypercall(frame)
+}
+
+/// Called by boot/vectors.S with the frame filled after [`guest_sends`] has answered `what`.
+#[unsafe(no_mangle)]
+extern "C" fn guest_sends_otherwise(frame: &mut TrapFrame, what: u64) {
+    if what == SENT_TO_OURSELVES { guest_sent(frame) } else { guest_called(frame) }
+}
+
+/// A hypercall that was not answered by the shortest way.
+extern "C" fn guest_called(frame: &mut TrapFrame) {
+    if let Some(rest) = hypercall(frame) {
+        rest(frame);
+    }
+}
+
+/// A hypercall, unless it was an event. Called by boot/vectors.S.
+#[unsafe(no_mangle)]
+extern "C" fn guest_hypercall(frame: &mut TrapFrame) -> Rest {
+    let [first, ..] = frame.x;
+    match hypercall::constant(frame.register(16), first) {
+        Some(value) => answer(frame, value),
+        None => hypercall(frame),
+    }
+}
+
+/// HVC from AArch64 with syndrome `esr`, unless it was a hypercall. Called by boot/vectors.S.
+#[unsafe(no_mangle)]
+extern "C" fn guest_calls_firmware(frame: &mut TrapFrame, esr: u64) -> Rest {
+    let [function, ..] = frame.x;
+    match smccc::constant(function as u32).filter(|_| esr == FIRMWARE) {
+        Some(value) => answer(frame, value),
+        None => Some(guest_sync),
+    }
+}
+
+fn answer(frame: &mut TrapFrame, value: i64) -> Rest {
+    frame.set_register(0, value.cast_unsigned());
+    None
 }
 
 /// Not inlined, so that other traps do not pay for its registers.
 #[inline(never)]
 fn hypercall(frame: &mut TrapFrame) -> Rest {
     let pcpu = percpu::this();
-    // SAFETY: entry points are not re-entered, and this reference ends with this function.
-    let local = unsafe { pcpu.local() }?;
-    let call = local.call.as_ref()?;
+    let call = pcpu.calling()?;
     match dispatch(call, frame.register(16), frame.x.first_chunk()?) {
         Outcome::Return(value) => frame.set_register(0, value.cast_unsigned()),
         outcome => {
-            local.unanswered = Some(outcome);
+            // SAFETY: entry points are not re-entered, and this reference ends with this function.
+            unsafe { pcpu.local() }?.unanswered = Some(outcome);
             return Some(guest_unanswered);
         }
     }
-    if local.reschedule || pcpu.doorbell.is_rung() { Some(guest_left) } else { None }
+    if pcpu.has_rung_itself() { Some(guest_left) } else { None }
+}
+
+/// Any other synchronous exception of a guest in AArch64 state, with syndrome `esr`; all registers are in the frame.
+/// Called by boot/vectors.S.
+#[unsafe(no_mangle)]
+extern "C" fn guest_sync_briefly(_: &mut TrapFrame, _esr: u64) -> Rest {
+    Some(guest_sync)
 }
 
 /// A physical interrupt while a guest ran. Called by boot/vectors.S.
 #[unsafe(no_mangle)]
-extern "C" fn guest_irq_briefly(_: &mut TrapFrame) -> Rest {
+extern "C" fn guest_irq_briefly() -> Rest {
     // Asked once, so that neither way carries the other.
     match gicv2::frames() {
         None => irq_of_gicv3(),
@@ -62,7 +119,7 @@ extern "C" fn guest_irq_briefly(_: &mut TrapFrame) -> Rest {
 fn irq_of_gicv3() -> Rest {
     let intid = gicv3::acknowledge()?;
     let pcpu = percpu::this();
-    // SAFETY: as above.
+    // SAFETY: entry points are not re-entered, and this reference ends with this function.
     let local = unsafe { pcpu.local() }?;
     if intid != DOORBELL {
         local.acknowledged = Some(Taken::v3(intid));

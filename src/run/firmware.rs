@@ -31,17 +31,19 @@ impl Here<'_> {
     fn firmware(&mut self, esr: Esr) -> Option<()> {
         let domain = self.local.current()?.domain;
         let [x0, x1, x2, x3, ..] = self.frame.x;
-        let answers: &[u64] =
-            match smccc::answer(esr.immediate(), [x0, x1, x2, x3], |vcpu| domain.power.get(vcpu.index())) {
-                smccc::Outcome::Return(value) => &[value.cast_unsigned()],
-                smccc::Outcome::Two(values) => &values.map(|value| value),
-                smccc::Outcome::Four(values) => &values.map(|value| value),
-                smccc::Outcome::Undefined => return None,
-                smccc::Outcome::Psci(effect) => {
-                    self.psci(effect);
-                    return Some(());
-                }
-            };
+        let verdict = self.world.verdict;
+        let answers: &[u64] = match smccc::answer(esr.immediate(), [x0, x1, x2, x3], verdict, |vcpu| {
+            domain.power.get(vcpu.index())
+        }) {
+            smccc::Outcome::Return(value) => &[value.cast_unsigned()],
+            smccc::Outcome::Two(values) => &values.map(|value| value),
+            smccc::Outcome::Four(values) => &values.map(|value| value),
+            smccc::Outcome::Undefined => return None,
+            smccc::Outcome::Psci(effect) => {
+                self.psci(effect);
+                return Some(());
+            }
+        };
         if let Some(registers) = self.frame.x.get_mut(..answers.len()) {
             registers.copy_from_slice(answers);
         }

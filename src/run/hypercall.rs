@@ -1,7 +1,7 @@
 //! `HVC #0xEA1`: the caller that the hypercall room sees, and what follows from its answer.
 
 use portunus::addr::{DomainId, Gva, Ipa, VcpuId};
-use portunus::evtchn::{Attention, Events, VcpuInfo};
+use portunus::evtchn::{Attention, Bell, Events, Sender, VcpuInfo};
 use portunus::hypercall::{CallState, Caller, Fault, MapError, Outcome, PlaceError, SpecialPage};
 use portunus::sched::nanoseconds;
 
@@ -21,6 +21,22 @@ pub struct Call {
     pub domain: &'static Domain,
     /// The vCPU's number in it.
     pub vcpu: VcpuId,
+    /// The domain as one that sends events.
+    pub sender: Sender<'static>,
+}
+
+impl Call {
+    /// vCPU `vcpu` of `domain`, whose home is `pcpu`. `None` if the domain has no event channels, which all have.
+    #[must_use]
+    pub fn new(
+        world: &'static World,
+        pcpu: &'static Pcpu,
+        domain: &'static Domain,
+        vcpu: VcpuId,
+    ) -> Option<Self> {
+        let sender = world.events.sender(domain.id)?;
+        Some(Self { world, pcpu, domain, vcpu, sender })
+    }
 }
 
 impl Here<'_> {
@@ -80,10 +96,8 @@ impl World {
 
 impl Attention for Call {
     #[inline(always)]
-    fn upcall(&self, domain: DomainId, vcpu: VcpuId) {
-        if let Some(home) = self.world.home(domain, vcpu) {
-            home.pcpu.ring_upcall(home.slot, self.pcpu);
-        }
+    fn upcall(&self, _: DomainId, _: VcpuId, bell: Bell) {
+        Pcpu::ring_upcall(bell, self.pcpu);
     }
 
     fn wake(&self, domain: DomainId, vcpu: VcpuId) {

@@ -109,7 +109,7 @@ impl Here<'_> {
     /// Sends what there is to send; if that has to wait for a time, EL2's timer brings the next call.
     fn pump_again(&mut self) {
         match console::pump() {
-            Some(Pumped::Again) => gic::send_sgi(CONSOLE_AGAIN, &self.pcpu.sgi),
+            Some(Pumped::Again) => gic::send_sgi(CONSOLE_AGAIN, &self.pcpu.doorbell.sgi),
             Some(Pumped::Later(until)) => {
                 self.local.console_due = Some(until);
                 self.local.reschedule = true;
@@ -160,13 +160,13 @@ impl Keyboard for Keys {
 /// Sends what there is to send. `pcpu` is the executing one; if there is more to do, it reminds itself.
 pub(super) fn pump(pcpu: &Pcpu) {
     if matches!(console::pump(), Some(Pumped::Again | Pumped::Later(_))) {
-        gic::send_sgi(CONSOLE_AGAIN, &pcpu.sgi);
+        gic::send_sgi(CONSOLE_AGAIN, &pcpu.doorbell.sgi);
     }
 }
 
 /// Makes the executing pCPU look at the console once more, from the interrupt that this raises.
 pub fn remind_of_console() {
-    gic::send_sgi(CONSOLE_AGAIN, &crate::arch::aarch64::percpu::this().sgi);
+    gic::send_sgi(CONSOLE_AGAIN, &crate::arch::aarch64::percpu::this().doorbell.sgi);
 }
 
 /// A CPU number for lines of the hypervisor.

@@ -13,7 +13,7 @@ use portunus::mm::stage2::{Access, Stage2};
 use spin::Mutex;
 
 use crate::arch::aarch64::stage2::{ByVmid, Tables, read_only};
-use crate::arch::aarch64::translate::both_stages;
+use crate::arch::aarch64::translate::{both_stages, ordinary};
 use crate::arch::aarch64::{bytes, timer};
 
 /// Grant-table frames of a domain. Nobody maps what is granted; guests want to find a table. Linux divides what all
@@ -196,6 +196,17 @@ const fn refusal(error: mm::MapError) -> MapError {
 }
 
 impl GuestMemory {
+    /// An aligned word of the guest that trapped, as its own load at EL1 would read it. `None` where that takes a second
+    /// look: then [`read`](Self::read) does.
+    #[inline(always)]
+    pub fn peek_word(at: Gva) -> Option<u32> {
+        if !at.is_aligned(4) {
+            return None;
+        }
+        // SAFETY: as for `read`; a word that is aligned is in one page.
+        Some(unsafe { bytes::read_word(ordinary(at)?) })
+    }
+
     /// Reads memory of the guest that trapped, which is this domain's, as its own load at EL1 would.
     ///
     /// # Errors

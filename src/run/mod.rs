@@ -80,6 +80,12 @@ extern "C" fn guest_unanswered(frame: &mut TrapFrame) {
     here.leave();
 }
 
+/// An event was sent; somebody on this pCPU may have to be told.
+extern "C" fn guest_sent(frame: &mut TrapFrame) {
+    frame.set_register(0, 0);
+    guest_left(frame);
+}
+
 /// Everything is done but to see who rang, or who runs next.
 extern "C" fn guest_left(frame: &mut TrapFrame) {
     let Some(mut here) = here(frame) else { return };

@@ -2,11 +2,15 @@
 
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use core::mem::offset_of;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
 use portunus::addr::{Affinity, CpuId, IntId, PaSpan, VcpuId};
+use portunus::evtchn::Bell;
 use portunus::hypercall::Outcome;
-use portunus::sched::{Scheduler, Slot};
+use portunus::prediction::Verdict;
+use portunus::sched::{MAX_VCPUS, Scheduler, Slot};
 use portunus::vdev::idregs::IdValues;
 use portunus::vgic::LrBank;
 use spin::Once;
@@ -21,19 +25,26 @@ use crate::arch::aarch64::vcpu::Registers;
 pub const DOORBELL: IntId = IntId::new(0);
 
 /// One physical CPU.
+#[repr(C, align(64))]
 pub struct Pcpu {
+    /// What its vectors do first, in the words of boot/vectors.S.
+    protection: AtomicU32,
+    /// It has rung its own doorbell, for which no interrupt comes. For the CPU itself.
+    rung_by_itself: AtomicBool,
+    /// The vCPU that is loaded, as the caller of hypercalls; null if none is. For the CPU itself.
+    calling: AtomicPtr<Call>,
+    /// Which of its vCPUs somebody wants it to look at.
+    pub doorbell: Doorbell,
     /// Its number in the plan.
     pub cpu: CpuId,
     /// Its place in the system.
     pub affinity: Affinity,
-    /// How others send it an SGI.
-    pub sgi: SgiTarget,
     /// Its part of the interrupt controller.
     pub gic: Private,
     /// What it says of itself, once it is up.
     pub ids: Once<IdValues>,
-    /// Which of its vCPUs somebody wants it to look at.
-    pub doorbell: Doorbell,
+    /// What it does about its branch predictors, once it is up.
+    pub verdict: Once<Verdict>,
     stack: PaSpan,
     local: UnsafeCell<Option<Local>>,
 }
@@ -46,12 +57,16 @@ unsafe impl Sync for Pcpu {}
 ///
 /// The pCPU clears the bits first and looks after. Whoever finds a word empty sends the SGI; whoever does not knows
 /// that the pCPU has not looked yet, and will see this bit too.
-#[derive(Default)]
+///
+/// A cache line of its own: others write it, and find there all that they need to ring.
+#[repr(C, align(64))]
 pub struct Doorbell {
     /// An event was sent: the upcall flag was set.
     upcalls: AtomicU64,
     /// Anything else.
     others: AtomicU64,
+    /// How others send the pCPU an SGI.
+    pub sgi: SgiTarget,
 }
 
 /// What a pCPU owns.
@@ -66,8 +81,8 @@ pub struct Local {
     pub loaded: Option<Slot>,
     /// Something may have changed about who should run.
     pub reschedule: bool,
-    /// The loaded vCPU as the caller of hypercalls.
-    pub call: Option<Call>,
+    /// Its vCPUs as callers of hypercalls, by slot.
+    calls: &'static [Option<Call>],
     /// What a hypercall wants done, until the frame is complete.
     pub unanswered: Option<Outcome>,
     /// A physical interrupt that was acknowledged, until the frame is complete.
@@ -105,15 +120,50 @@ impl Pcpu {
     #[must_use]
     pub fn new(cpu: CpuId, affinity: Affinity, gic: Private, stack: PaSpan) -> Self {
         Self {
+            protection: AtomicU32::new(0),
+            calling: AtomicPtr::new(core::ptr::null_mut()),
+            rung_by_itself: AtomicBool::new(false),
             cpu,
             affinity,
-            sgi: SgiTarget::new(affinity),
             gic,
             ids: Once::new(),
-            doorbell: Doorbell::default(),
+            verdict: Once::new(),
+            doorbell: Doorbell::new(SgiTarget::new(affinity)),
             stack,
             local: UnsafeCell::new(None),
         }
+    }
+
+    /// Where boot/vectors.S finds [`protect`](Self::protect)'s word.
+    pub const PROTECTION: usize = offset_of!(Self, protection);
+
+    /// Tells the vectors of this CPU what to do first: rounds of branches, or one of the words of boot/vectors.S.
+    pub fn protect(&self, word: u32) {
+        self.protection.store(word, Relaxed);
+    }
+
+    /// The vCPU that is loaded, as the caller of hypercalls. On this CPU itself.
+    #[inline(always)]
+    pub fn calling(&self) -> Option<&'static Call> {
+        // SAFETY: null, or stored by `set_calling`.
+        unsafe { self.calling.load(Relaxed).as_ref() }
+    }
+
+    /// Who is loaded from now on. On this CPU itself.
+    pub fn set_calling(&self, call: Option<&'static Call>) {
+        let call = call.map_or(core::ptr::null(), core::ptr::from_ref);
+        self.calling.store(call.cast_mut(), Relaxed);
+    }
+
+    /// Whether it has rung its own doorbell since [`forget_ringing`](Self::forget_ringing). On this CPU itself.
+    #[inline(always)]
+    pub fn has_rung_itself(&self) -> bool {
+        self.rung_by_itself.load(Relaxed)
+    }
+
+    /// It is about to look at its doorbell. On this CPU itself.
+    pub fn forget_ringing(&self) {
+        self.rung_by_itself.store(false, Relaxed);
     }
 
     /// The first address behind its stack.
@@ -152,6 +202,10 @@ impl Pcpu {
 }
 
 impl Doorbell {
+    const fn new(sgi: SgiTarget) -> Self {
+        Self { upcalls: AtomicU64::new(0), others: AtomicU64::new(0), sgi }
+    }
+
     /// Whether anything is to be looked at.
     #[inline(always)]
     pub fn is_rung(&self) -> bool {
@@ -175,23 +229,38 @@ impl Doorbell {
 }
 
 impl Pcpu {
-    /// An event was sent to the vCPU in `slot`. `from` is the executing pCPU, which looks at its own doorbell before
-    /// it enters a guest.
+    /// How an event reaches the vCPU in `slot`: the address of the block, and the slot in the bits that are zero in it.
+    #[must_use]
+    pub fn bell(&'static self, slot: Slot) -> Bell {
+        const _: () = assert!(align_of::<Pcpu>() >= MAX_VCPUS);
+        Bell(core::ptr::from_ref(self).expose_provenance() | slot.index())
+    }
+
+    /// An event was sent to the vCPU that `bell` belongs to. `from` is the executing pCPU, which looks at its own doorbell
+    /// before it enters a guest.
     #[inline(always)]
-    pub fn ring_upcall(&self, slot: Slot, from: &Self) {
-        self.ring(&self.doorbell.upcalls, slot, from);
+    pub fn ring_upcall(Bell(word): Bell, from: &Self) {
+        let block = core::ptr::with_exposed_provenance::<Self>(word & !(MAX_VCPUS - 1));
+        // SAFETY: zero, for a vCPU that was never given a bell, or made by `bell` of a block that lives for good.
+        if let Some(pcpu) = unsafe { block.as_ref() } {
+            pcpu.ring(&pcpu.doorbell.upcalls, word as u32, from);
+        }
     }
 
     /// The vCPU in `slot` needs attention.
     #[inline]
     pub fn ring_other(&self, slot: Slot, from: &Self) {
-        self.ring(&self.doorbell.others, slot, from);
+        self.ring(&self.doorbell.others, slot.index() as u32, from);
     }
 
+    /// Sets the bit of the slot that `slot` is modulo 64.
     #[inline(always)]
-    fn ring(&self, word: &AtomicU64, slot: Slot, from: &Self) {
-        if word.fetch_or(1 << slot.index(), SeqCst) == 0 && !core::ptr::eq(self, from) {
-            gic::send_sgi(DOORBELL, &self.sgi);
+    fn ring(&self, word: &AtomicU64, slot: u32, from: &Self) {
+        let before = word.fetch_or(1u64.wrapping_shl(slot), SeqCst);
+        if core::ptr::eq(self, from) {
+            from.rung_by_itself.store(true, Relaxed);
+        } else if before == 0 {
+            gic::send_sgi(DOORBELL, &self.doorbell.sgi);
         }
     }
 }
@@ -199,20 +268,33 @@ impl Pcpu {
 impl Local {
     /// A pCPU on which nothing is loaded.
     #[must_use]
-    pub fn new(world: &'static World, scheduler: Scheduler, vcpus: Vec<Vcpu>, interface: Interface) -> Self {
+    pub fn new(
+        world: &'static World,
+        pcpu: &'static Pcpu,
+        scheduler: Scheduler,
+        vcpus: Vec<Vcpu>,
+        interface: Interface,
+    ) -> Self {
+        let calls = vcpus.iter().map(|vcpu| Call::new(world, pcpu, vcpu.domain, vcpu.id)).collect();
         Self {
+            calls: Vec::leak(calls),
             world,
             scheduler,
             vcpus,
             loaded: None,
             reschedule: false,
-            call: None,
             unanswered: None,
             acknowledged: None,
             console_due: None,
             wfi_traps: false,
             interface,
         }
+    }
+
+    /// The vCPU that is loaded, as the caller of hypercalls.
+    #[must_use]
+    pub fn call(&self) -> Option<&'static Call> {
+        self.calls.get(self.loaded?.index())?.as_ref()
     }
 
     /// The vCPU that is loaded: after a trap, the one that trapped.

@@ -9,6 +9,7 @@ use portunus::console::Stream;
 use portunus::evtchn::Events;
 use portunus::hypercall::{CallState, ShutdownReason};
 use portunus::plan::{ChannelPlan, Conduit, Timer, WhenDone};
+use portunus::prediction::Verdict;
 use portunus::sched::Slot;
 use portunus::vdev::idregs::IdValues;
 use portunus::vdev::pl011::Vpl011;
@@ -29,6 +30,8 @@ pub struct World {
     pub channels: Vec<ChannelPlan>,
     /// What guests know of the CPU.
     pub view: IdValues,
+    /// What holds of the CPUs' branch predictors wherever a guest is.
+    pub verdict: Verdict,
     /// The shape of all stage 2 tables (VTCR_EL2).
     pub vtcr: u64,
     /// Timer interrupts of this machine.

@@ -8,6 +8,8 @@ use super::power::{Power, Start, State};
 use crate::addr::{Affinity, VcpuId};
 use crate::hypercall::ShutdownReason;
 
+/// PSCI_VERSION.
+pub const VERSION_FUNCTION: u32 = BASE_32;
 /// The version that PSCI_VERSION answers: 1.1.
 pub const VERSION: u32 = 0x0001_0001;
 

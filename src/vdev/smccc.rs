@@ -1,12 +1,13 @@
 //! Calls to firmware: what HVC #0 and SMC #0 mean to a guest.
 //!
-//! Arm DEN 0028 (SMC Calling Convention). Besides PSCI there is the version of the convention, no architectural
-//! workaround, and the identification of a Xen hypervisor, since it is Xen's ABI that guests find here. Every
-//! other function answers -1.
+//! Arm DEN 0028 (SMC Calling Convention). Besides PSCI there is the version of the convention, the workarounds of
+//! [`crate::prediction`], which have happened by the time the call is looked at, and the identification of a Xen
+//! hypervisor, since it is Xen's ABI that guests find here. Every other function answers -1.
 
 use super::power::Power;
 use super::psci::{self, code};
 use crate::addr::VcpuId;
+use crate::prediction::{Verdict, WORKAROUND_1, WORKAROUND_3};
 
 /// SMCCC_VERSION.
 pub const VERSION_FUNCTION: u32 = 0x8000_0000;
@@ -41,12 +42,24 @@ pub enum Outcome {
     Undefined,
 }
 
+/// The answer of a call that is the same for everybody and has no effect: for those who would not look further.
+#[inline]
+#[must_use]
+pub const fn constant(function: u32) -> Option<i64> {
+    match function {
+        psci::VERSION_FUNCTION => Some(psci::VERSION as i64),
+        VERSION_FUNCTION => Some(VERSION),
+        _ => None,
+    }
+}
+
 /// Answers HVC or SMC `#immediate` with `registers` x0-x3, for a domain whose vCPUs have the switches that
-/// `power` finds. (HVC #0xEA1, the hypercall of the Xen ABI, does not come here.)
+/// `power` finds, on CPUs of which `verdict` holds. (HVC #0xEA1, the hypercall of the Xen ABI, does not come here.)
 #[must_use]
 pub fn answer<'a>(
     immediate: u16,
     registers: [u64; 4],
+    verdict: Verdict,
     power: impl Fn(VcpuId) -> Option<&'a Power>,
 ) -> Outcome {
     if immediate != 0 {
@@ -55,7 +68,12 @@ pub fn answer<'a>(
     let [function, first, second, third] = registers;
     match function as u32 {
         VERSION_FUNCTION => Outcome::Return(VERSION),
-        ARCH_FEATURES => Outcome::Return(code::NOT_SUPPORTED),
+        // Of the convention's own functions it says nothing, as in Xen.
+        ARCH_FEATURES => Outcome::Return(verdict.offered(first as u32).unwrap_or(code::NOT_SUPPORTED)),
+        // Trapping was it; where that has no effect, none is promised (0 is what they return: DEN 0028, 7.5 and 7.7).
+        WORKAROUND_1 | WORKAROUND_3 if verdict.offered(function as u32) != Some(code::NOT_SUPPORTED) => {
+            Outcome::Return(code::SUCCESS)
+        }
         HYPERVISOR_COUNT => Outcome::Return(COUNT),
         HYPERVISOR_UID => Outcome::Four(UID),
         HYPERVISOR_REVISION => Outcome::Two(REVISION),
@@ -74,7 +92,7 @@ mod tests {
     use super::*;
 
     fn call(function: u64) -> Outcome {
-        answer(0, [function, 0, 0, 0], |_| None)
+        answer(0, [function, 0, 0, 0], Verdict::UNAFFECTED, |_| None)
     }
 
     #[test]
@@ -95,10 +113,39 @@ mod tests {
     #[test]
     fn unknown_functions_answer_minus_one() {
         for function in
-            [0, 3, 0x8000_0001, 0x8000_8000, 0x8400_000e, 0x8400_0012, 0xc400_0002, 0x8500_ff02, 0x8600_ff01]
+            [0, 3, 0x8000_0001, 0x8000_7fff, 0x8400_000e, 0x8400_0012, 0xc400_0002, 0x8500_ff02, 0x8600_ff01]
         {
             assert_eq!(call(function), Outcome::Return(-1), "{function:#x}");
         }
+    }
+
+    #[test]
+    fn the_short_cut_answers_as_the_long_way_does() {
+        for function in
+            (0..0x40).flat_map(|low| [low, 0x8000_0000 | low, 0x8400_0000 | low, 0xc400_0000 | low])
+        {
+            if let Some(value) = constant(function) {
+                assert_eq!(call(function.into()), Outcome::Return(value), "{function:#x}");
+            }
+        }
+        assert_eq!(constant(0x8400_0000), Some(0x1_0001));
+    }
+
+    #[test]
+    fn workarounds_are_offered_as_far_as_they_have_an_effect() {
+        use crate::prediction::Exposure;
+        let asked = |verdict, registers: [u64; 2]| {
+            let [function, first] = registers;
+            answer(0, [function, first, 0, 0], verdict, |_| None)
+        };
+        let open = Verdict { targets: Exposure::Open, history: Exposure::Mitigated, ..Verdict::UNAFFECTED };
+        assert_eq!(asked(open, [0x8000_0001, 0x8000_8000]), Outcome::Return(-1));
+        assert_eq!(asked(open, [0x8000_8000, 0]), Outcome::Return(-1));
+        assert_eq!(asked(open, [0x8000_0001, 0x8000_3fff]), Outcome::Return(0));
+        assert_eq!(asked(open, [0x8000_3fff, 0]), Outcome::Return(0));
+        assert_eq!(asked(Verdict::UNAFFECTED, [0x8000_0001, 0x8000_8000]), Outcome::Return(1));
+        assert_eq!(asked(open, [0x8000_0001, 0x8000_0000]), Outcome::Return(-1), "as in Xen");
+        assert_eq!(asked(open, [0x8000_0001, 0x8000_0002]), Outcome::Return(-1));
     }
 
     #[test]
@@ -108,7 +155,8 @@ mod tests {
 
     #[test]
     fn another_immediate_is_undefined() {
-        assert_eq!(answer(1, [0x8400_0000, 0, 0, 0], |_| None), Outcome::Undefined);
+        let answer = answer(1, [0x8400_0000, 0, 0, 0], Verdict::UNAFFECTED, |_| None);
+        assert_eq!(answer, Outcome::Undefined);
     }
 
     #[test]

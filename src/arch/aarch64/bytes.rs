@@ -22,6 +22,18 @@ pub unsafe fn read(from: Pa, into: &mut [u8]) {
     unaligned_or_long(source, into);
 }
 
+/// One word.
+///
+/// # Safety
+///
+/// As for [`read`]; `from` is 4-byte aligned.
+#[inline(always)]
+#[must_use]
+pub unsafe fn read_word(from: Pa) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { (from.get() as *const u32).read_volatile() }
+}
+
 /// The general case of [`read`].
 fn unaligned_or_long(source: *const u8, into: &mut [u8]) {
     let whole = if source.addr().is_multiple_of(4) { into.len() & !3 } else { 0 };

@@ -174,8 +174,9 @@ pub fn unmask_interrupts() {
 
 const PSTATE_I: u64 = 1 << 7;
 
-/// Waits for a physical interrupt, which EL2 itself holds masked: WFI ends for a masked one, too (Arm ARM D1.6.2).
+/// Waits for a physical interrupt, which EL2 itself holds masked: WFI ends for a masked one, too (Arm ARM D1.6.2). An SGI
+/// that was sent before is on its way: WFI alone does not synchronise.
 pub fn wait_for_interrupt() {
     // SAFETY: waits; memory accesses before it are complete.
-    unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
+    unsafe { asm!("dsb sy", "isb", "wfi", options(nostack, preserves_flags)) };
 }

@@ -8,6 +8,7 @@ pub mod gic;
 pub mod gicv2;
 pub mod gicv3;
 pub mod guest;
+pub mod harden;
 pub mod ids;
 pub mod map;
 pub mod mmio;

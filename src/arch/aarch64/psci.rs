@@ -9,6 +9,10 @@ use core::fmt;
 use portunus::addr::Affinity;
 use portunus::plan::Conduit;
 
+const PSCI_VERSION: u64 = 0x8400_0000;
+const PSCI_FEATURES: u64 = 0x8400_000a;
+const SMCCC_VERSION: u64 = 0x8000_0000;
+const SMCCC_ARCH_FEATURES: u64 = 0x8000_0001;
 const CPU_ON_64: u64 = 0xc400_0003;
 const SYSTEM_OFF: u64 = 0x8400_0008;
 const SYSTEM_RESET: u64 = 0x8400_0009;
@@ -43,6 +47,26 @@ impl Firmware {
     #[must_use]
     pub const fn new(conduit: Conduit) -> Self {
         Self(conduit)
+    }
+
+    /// Whether it is reached by SMC.
+    #[must_use]
+    pub fn is_called_by_smc(self) -> bool {
+        matches!(self.0, Conduit::Smc)
+    }
+
+    /// What SMCCC_ARCH_FEATURES says of `function` on the executing CPU; `None` from firmware that does not know the
+    /// question. It is put step by step, because each step is defined only if the one before says so (Arm DEN 0028,
+    /// "Discovery").
+    #[must_use]
+    pub fn workaround(self, function: u32) -> Option<i64> {
+        const PSCI_1_0: i64 = 1 << 16;
+        const SMCCC_1_1: i64 = 1 << 16 | 1;
+        let ask = |function: u64, first: u64| i64::from(self.call(function, first, 0) as i32);
+        let known = ask(PSCI_VERSION, 0) >= PSCI_1_0
+            && ask(PSCI_FEATURES, SMCCC_VERSION) >= 0
+            && ask(SMCCC_VERSION, 0) >= SMCCC_1_1;
+        known.then(|| ask(SMCCC_ARCH_FEATURES, function.into()))
     }
 
     /// Starts the CPU with `affinity` at physical address `entry`.

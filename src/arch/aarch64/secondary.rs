@@ -16,7 +16,7 @@ use portunus::plan::{Cpu, EnableMethod};
 use super::map::{self, Regime};
 use super::psci::{Firmware, PsciError};
 use super::sysreg::{CNTFRQ_EL0, CNTPCT_EL0};
-use super::{cache, ids, park, percpu};
+use super::{cache, harden, ids, park, percpu};
 use crate::run::{self, Pcpu};
 
 /// What a starting CPU is told. Read with its MMU off, so it is cleaned to the point of coherency.
@@ -184,7 +184,8 @@ extern "C" fn secondary_main(percpu: &'static Pcpu) -> ! {
         log::warn!("CPU {} ({}) cannot be used: {reason}", percpu.cpu, percpu.affinity);
         park();
     }
-    percpu.sgi.learn();
+    percpu.doorbell.sgi.learn();
+    percpu.verdict.call_once(|| harden::protect(percpu));
     percpu.ids.call_once(ids::gather);
     while !RELEASED.load(Ordering::Acquire) {
         aarch64_cpu::asm::wfe();

@@ -3,9 +3,17 @@
 use core::arch::global_asm;
 use core::mem::{offset_of, size_of};
 
+use portunus::hypercall;
 use portunus::mm::stage1::SCTLR_MMU_OFF;
+use portunus::vdev::esr::Esr;
 
 use super::map::Regime;
+use crate::run::Pcpu;
+
+/// ESR_EL2 of `HVC #0xEA1` from AArch64: the class, IL, and the immediate.
+const HYPERCALL: u64 = (Esr::HVC as u64) << 26 | 1 << 25 | hypercall::HVC_IMMEDIATE as u64;
+/// ESR_EL2 of `HVC #0`.
+pub const FIRMWARE: u64 = (Esr::HVC as u64) << 26 | 1 << 25;
 
 /// A guest's general registers as `boot/vectors.S` spills them: x0 to x30, and padding to keep SP aligned.
 #[repr(C, align(16))]
@@ -39,7 +47,15 @@ const _: () = assert!(offset_of!(Regime, mair) == 16 && offset_of!(Regime, sctlr
 
 global_asm!(include_str!("../../../boot/head.S"), SCTLR_EL2_MMU_OFF = const SCTLR_MMU_OFF);
 global_asm!(include_str!("../../../boot/fp.S"));
-global_asm!(include_str!("../../../boot/vectors.S"), FRAME_SIZE = const size_of::<TrapFrame>());
+global_asm!(
+    include_str!("../../../boot/vectors.S"),
+    FRAME_SIZE = const size_of::<TrapFrame>(),
+    HYPERCALL = const HYPERCALL,
+    EVENT_CHANNEL_OP = const hypercall::EVENT_CHANNEL_OP,
+    SEND = const hypercall::SEND,
+    EC_HVC = const Esr::HVC,
+    PROTECTION = const Pcpu::PROTECTION,
+);
 
 unsafe extern "C" {
     /// In boot/vectors.S: makes `stack_top` the top of the stack and enters the first guest that can run.

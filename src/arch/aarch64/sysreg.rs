@@ -94,6 +94,8 @@ registers! {
     ID_AA64MMFR0_EL1 = "id_aa64mmfr0_el1";
     /// Memory model features: VMID width, VHE.
     ID_AA64MMFR1_EL1 = "id_aa64mmfr1_el1";
+    /// Instruction set features, third part.
+    ID_AA64ISAR2_EL1 = "s3_0_c0_c6_2";
     /// Processor features: exception levels, GIC system registers.
     ID_AA64PFR0_EL1 = "id_aa64pfr0_el1";
     /// GIC: system-register access at EL2.
@@ -173,6 +175,8 @@ registers! {
     AMAIR_EL1 = "amair_el1";
     /// A guest's vectors.
     VBAR_EL1 = "vbar_el1";
+    /// EL2's vectors.
+    VBAR_EL2 = "vbar_el2";
     /// A guest's address space identifier for debuggers.
     CONTEXTIDR_EL1 = "contextidr_el1";
     /// A guest's thread pointers.

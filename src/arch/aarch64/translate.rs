@@ -36,6 +36,17 @@ pub fn both_stages(address: Gva, write: bool) -> Option<Pa> {
     Some(address)
 }
 
+/// The same for a load, if it is of ordinary memory; `None` too where that has to be looked at more closely.
+#[inline(always)]
+#[must_use]
+pub fn ordinary(address: Gva) -> Option<Pa> {
+    let result = with_par(|| {
+        // SAFETY: as above.
+        unsafe { asm!("at s12e1r, {}", "isb", in(reg) address.get(), options(nostack, preserves_flags)) };
+    })?;
+    (result >> ATTRIBUTES_SHIFT & 0xf0 != 0).then(|| Pa::new(result & ADDRESS | address.page_offset()))
+}
+
 /// IPA of `address` for an access of the loaded vCPU at EL1: stage 1 alone.
 #[must_use]
 pub fn stage1(address: Gva) -> Option<Ipa> {

@@ -208,8 +208,13 @@ pub fn end(taken: Taken) {
     }
 }
 
-/// A CPU as the register that sends SGIs names it: worked out once, because every event to another pCPU needs it.
+/// A CPU as the register that sends SGIs names it: worked out once, because every event to another pCPU needs it. For a
+/// GICv2 [`IN_MEMORY`] is set, so that one word says all.
+#[repr(transparent)]
 pub struct SgiTarget(AtomicU64);
+
+/// In an [`SgiTarget`]: SGIs are sent by a write to memory. Reserved in ICC_SGI1R_EL1 (IHI 0069).
+const IN_MEMORY: u64 = 1 << 63;
 
 impl SgiTarget {
     /// The CPU with affinity `target`. On GICv2 it is nobody before it has [learnt](Self::learn) its number.
@@ -221,7 +226,7 @@ impl SgiTarget {
     /// On the CPU itself: GICv2 numbers the CPU interfaces in its own way, and shows each CPU only its own number.
     pub fn learn(&self) {
         if let Some(frames) = gicv2::frames() {
-            self.0.store(u64::from(frames.own_bit()) << 16, Ordering::Relaxed);
+            self.0.store(IN_MEMORY | u64::from(frames.own_bit()) << 16, Ordering::Relaxed);
         }
     }
 }
@@ -230,9 +235,10 @@ impl SgiTarget {
 #[inline(always)]
 pub fn send_sgi(sgi: IntId, target: &SgiTarget) {
     let target = target.0.load(Ordering::Relaxed);
-    match gicv2::frames() {
-        None => gicv3::send_sgi(sgi, target),
-        Some(frames) => frames.send_sgi(sgi, target as u32),
+    if target & IN_MEMORY == 0 {
+        gicv3::send_sgi(sgi, target);
+    } else if let Some(frames) = gicv2::frames() {
+        frames.send_sgi(sgi, target as u32);
     }
 }
 

@@ -87,13 +87,13 @@ pub const fn sgi_target(target: Affinity) -> u64 {
     aff3 << 48 | (aff0 >> 4) << 44 | aff2 << 32 | aff1 << 16 | 1 << (aff0 & 0xf)
 }
 
-/// Sends SGI `sgi` to the CPU that [`sgi_target`] says. What was written before is visible to it.
+/// Sends SGI `sgi` to the CPU that [`sgi_target`] says. What was written before is visible to it. It is on its way no later
+/// than at the next context synchronisation, which the return to the guest is.
 #[inline(always)]
 pub fn send_sgi(sgi: IntId, target: u64) {
     // SAFETY: a barrier: the generation of an SGI is not ordered with memory accesses by itself (IHI 0069, 8.1).
     unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
     ICC_SGI1R_EL1::write(target | u64::from(sgi.get() & 0xf) << 24);
-    synchronise();
 }
 
 /// Sends SGI `sgi` to all CPUs but this one.
