@@ -13,6 +13,16 @@ pub const DIRECTORY: &str = "target/portunus/debian";
 const SUITES: [&str; 2] = ["bookworm", "bookworm-backports"];
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// Part of every message that a package is neither there nor to be had.
+const MISSING: &str = "Debian's packages are downloaded once";
+/// What the process ends with if that was why: another code than that of a test that failed.
+pub const MISSING_CODE: u8 = 3;
+
+/// Whether `message` says that a package could not be had.
+pub fn is_missing(message: &str) -> bool {
+    message.contains(MISSING)
+}
+
 /// A package that is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Package {
@@ -34,11 +44,8 @@ pub fn unpacked(package: Package, kept: &str) -> Result<PathBuf, String> {
     if place.is_dir() {
         return Ok(place);
     }
-    let apt = Apt::prepare().map_err(|why| {
-        format!(
-            "{why}\nDebian's packages are downloaded once and kept in {DIRECTORY}; `{kept}` is not there yet"
-        )
-    })?;
+    let apt = Apt::prepare()
+        .map_err(|why| format!("{why}\n{MISSING} and kept in {DIRECTORY}; `{kept}` is not there yet"))?;
     let name = match package {
         Package::Named(name) => name.to_owned(),
         Package::Kernel(series, flavour) | Package::Trees(series, flavour) => {

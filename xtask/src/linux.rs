@@ -35,6 +35,17 @@ pub fn module(name: &str) -> Option<Result<PathBuf, String>> {
     })
 }
 
+/// Whether Linux domains can be run here: downloads what the usual ones need, if it is not there.
+///
+/// # Errors
+///
+/// Why a package cannot be had.
+pub fn possible() -> Result<(), String> {
+    plain(USUAL)?;
+    unpacked_busybox()?;
+    Ok(())
+}
+
 /// Downloads everything that Linux domains need, and says what is there.
 pub fn fetch() -> Result<(), String> {
     for (kernel, _) in KERNELS {

@@ -43,10 +43,10 @@ cargo xtask fetch boards
 cargo xtask run linux [--xen] [KERNEL]
                       boots two Linux domains with channels between them, or does so under Debian's Xen 4.17;
                       KERNEL is 6.1, 6.12 (if none is named), 6.12-rt or 6.12-16k
-cargo xtask test-qemu [FILTER]
-                      builds all that and runs the QEMU scenarios whose name contains FILTER; those with Linux
-                      domains only if FILTER begins with `linux`, those on boards if with `board`: both download
-                      Debian packages, once
+cargo xtask test-qemu [--all] [FILTER]
+                      builds all that and runs the QEMU scenarios whose name contains FILTER. Of those with Linux
+                      domains and those on boards only a few, unless --all is given, or FILTER begins with `linux` or
+                      `board`: they download Debian packages, once. Exit code 3: a package cannot be had
 cargo xtask test-qemu --xen [FILTER]
                       runs the scenarios with Linux domains under Debian's Xen 4.17 instead
 cargo xtask xen TREE [SECONDS [OPTION...]]
@@ -80,7 +80,10 @@ fn main() -> ExitCode {
         "guests" => guests::build().map(|line| println!("{line}")),
         "layers" => layers::check().map(|files| println!("layers: {files} files keep the rules")),
         "test-qemu" if first == "--xen" => scenarios::test_xen(rest.first().map_or("", String::as_str)),
-        "test-qemu" => build().and_then(|()| scenarios::test(first)),
+        "test-qemu" if first == "--all" => {
+            build().and_then(|()| scenarios::test(rest.first().map_or("", String::as_str), true))
+        }
+        "test-qemu" => build().and_then(|()| scenarios::test(first, false)),
         "fetch" if first == "linux" => linux::fetch(),
         "fetch" if first == "boards" => boards::fetch(),
         "run" if first == "linux" => linux::run(rest),
@@ -104,7 +107,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             anstream::eprintln!("{message}");
-            ExitCode::FAILURE
+            if debian::is_missing(&message) {
+                ExitCode::from(debian::MISSING_CODE)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

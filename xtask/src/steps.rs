@@ -44,7 +44,7 @@ const STEPS: [Step; 14] = [
     ("image", || image::build().map(|line| println!("{line}"))),
     ("guests", || guests::build().map(|line| println!("{line}"))),
     ("instruction counts", bench::guard),
-    ("QEMU scenarios", || scenarios::test("")),
+    ("QEMU scenarios", || scenarios::test("", false)),
 ];
 
 /// Runs every step and prints `N passed, N failed` as the last line.

@@ -131,9 +131,9 @@ fn all() -> Vec<Chain> {
     ]
 }
 
-/// Runs those whose name contains `filter`; if it does not begin with `board`, only the quick ones among them.
-pub(super) fn test(filter: &str, tally: &mut Tally) {
-    let wanted = |chain: &Chain| chain.name.contains(filter) && (chain.quick || filter.starts_with("board"));
+/// Runs those whose name contains `filter`, the quick ones among them or `all`.
+pub(super) fn test(filter: &str, all_of_them: bool, tally: &mut Tally) {
+    let wanted = |chain: &Chain| chain.name.contains(filter) && (chain.quick || all_of_them);
     for chain in all().iter().filter(|chain| wanted(chain)) {
         let Some(machine) = Machine::named(chain.machine) else { continue };
         match chain::possible(&machine) {

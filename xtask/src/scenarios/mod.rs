@@ -72,11 +72,16 @@ fn all() -> Vec<Scenario> {
     list
 }
 
-/// Runs the scenarios whose name contains `filter`; the last line printed is the summary.
-pub fn test(filter: &str) -> Result<(), String> {
+/// Runs the scenarios whose name contains `filter`; the last line printed is the summary. Of those with Linux domains and
+/// on boards, only the quick ones run unless everything is wanted, or the filter begins with the name of that group.
+pub fn test(filter: &str, everything: bool) -> Result<(), String> {
     let mut tally = Tally::default();
     let mut list = all();
-    if filter.starts_with("board") {
+    let whole = |group: &str| everything || filter.starts_with(group);
+    if filter.starts_with("linux") {
+        crate::linux::possible()?;
+    }
+    if whole("board") {
         list.extend(boards::scenarios());
         list.extend(refusals::on_boards());
     }
@@ -92,10 +97,8 @@ pub fn test(filter: &str) -> Result<(), String> {
         });
         tally.add(&scenario.name, run);
     }
-    chains::test(filter, &mut tally);
-    if filter.starts_with("linux") {
-        tally.add_linux(filter, Hypervisor::Portunus);
-    }
+    chains::test(filter, whole("board"), &mut tally);
+    tally.add_linux(filter, whole("linux"), Hypervisor::Portunus);
     tally.finish(filter)
 }
 
@@ -109,7 +112,8 @@ fn typed(scenario: &Scenario, arguments: &[String]) -> Run {
 /// Runs the scenarios with Linux domains under Debian's Xen: what fails there too is not our fault.
 pub fn test_xen(filter: &str) -> Result<(), String> {
     let mut tally = Tally::default();
-    tally.add_linux(filter, Hypervisor::Xen);
+    crate::linux::possible()?;
+    tally.add_linux(filter, true, Hypervisor::Xen);
     tally.finish(filter)
 }
 
@@ -121,9 +125,17 @@ struct Tally {
 }
 
 impl Tally {
-    fn add_linux(&mut self, filter: &str, hypervisor: Hypervisor) {
-        for scenario in linux::all(hypervisor).iter().filter(|scenario| scenario.name.contains(filter)) {
-            self.add(&scenario.name, linux::run(scenario, hypervisor));
+    fn add_linux(&mut self, filter: &str, whole: bool, hypervisor: Hypervisor) {
+        let wanted = |linux: &&linux::Linux| linux.name.contains(filter) && (linux.quick || whole);
+        let list = linux::all(hypervisor);
+        let mut list = list.iter().filter(wanted).peekable();
+        // Asked once, and not for nothing: the answer may take a while.
+        let possible = if list.peek().is_some() { crate::linux::possible() } else { Ok(()) };
+        for scenario in list {
+            match &possible {
+                Ok(()) => self.add(&scenario.name, linux::run(scenario, hypervisor)),
+                Err(why) => self.add_impossible(&scenario.name, why),
+            }
         }
     }
 
