@@ -18,7 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::files::Described;
-use common::{compile, plan, report, trees};
+use common::{compile, online, plan, report, trees};
 use portunus::addr::{CpuId, DomainId, Pa, PaSpan, Port};
 use portunus::fdt::Tree;
 use portunus::plan::{self, Code, Diagnostics, EnableMethod, Gic, Severity, UartKind, Unseen, WhenDone};
@@ -29,11 +29,6 @@ fn sources(kind: &str) -> Vec<PathBuf> {
     paths.sort();
     assert!(!paths.is_empty());
     paths
-}
-
-fn online(source: &str) -> Option<Vec<u16>> {
-    let list = source.lines().next()?.strip_prefix("/* online: ")?.strip_suffix(" */")?;
-    Some(list.split(' ').filter_map(|cpu| cpu.parse().ok()).collect())
 }
 
 /// Compares one tree with its expected text; answers the text.

@@ -65,6 +65,11 @@ codes! {
     CpuPool = 7, Warning, "CPU pools are not built yet";
     StaticHeap = 8, Note, "the static heap is not used";
     PhandleTwice = 9, Error, "phandle used twice";
+    Dom0Ramdisk = 10, Warning, "a ramdisk for dom0";
+    UefiConfig = 11, Warning, "no UEFI configuration is read";
+    ChosenProperty = 12, Warning, "misspelt property of /chosen";
+    XsmPolicy = 13, Warning, "there is no security module";
+    DomainUnmarked = 14, Warning, "node that looks like a domain";
 
     NoCpu = 101, Error, "the tree describes no usable CPU";
     CpuReg = 102, Error, "CPU without a usable number";
@@ -82,6 +87,7 @@ codes! {
     ReservedReg = 115, Error, "reserved range cannot be read";
     TooManyReserved = 116, Error, "too many reserved ranges";
     MemoryType = 117, Warning, "memory node without device_type";
+    ReservedCells = 118, Warning, "reserved memory in other cells than the root's";
     NoGic = 120, Error, "no interrupt controller";
     GicReg = 121, Error, "interrupt controller registers cannot be read";
     GicUnsupported = 122, Error, "interrupt controller without virtualization support";
@@ -99,6 +105,7 @@ codes! {
     UartLayout = 144, Warning, "console UART with an unsupported register layout";
     UartDisabled = 145, Warning, "console UART is disabled";
     NoUart = 146, Warning, "no console UART";
+    UartPathText = 147, Warning, "stdout-path is not text";
     PsciMethod = 150, Warning, "PSCI without a usable method";
     PsciOld = 151, Warning, "PSCI is too old";
 
@@ -127,6 +134,10 @@ codes! {
     NameUnseen = 223, Note, "channel name that a guest cannot see";
     DirectionUnknown = 224, Error, "unknown direction of a channel";
     DirectionConflict = 225, Error, "ends of a channel disagree about its direction";
+    TupleNamedHalf = 227, Error, "channel under the name of a channel end";
+    PortBeyondXen = 228, Note, "port that Xen does not give";
+    ChannelUnseen = 229, Note, "channels that Linux would not find";
+    ChannelUnmarked = 230, Warning, "node that looks like a channel";
 
     MemoryMissing = 301, Error, "domain without memory size";
     MemoryCells = 302, Error, "memory size is not two cells";
@@ -159,6 +170,13 @@ codes! {
     StatusIgnored = 329, Warning, "status of a domain is ignored";
     NameTwice = 330, Warning, "two domains with one name";
     ValueUnknown = 331, Warning, "unknown value";
+    PropertyMisplaced = 332, Warning, "property in the wrong node";
+    CellsMalformed = 333, Warning, "cell size cannot be read";
+    ValueExtra = 334, Warning, "number with extra cells";
+    P2mMemory = 335, Note, "memory for page tables is not set aside";
+    GrantVersion = 336, Warning, "grant tables have version 1 only";
+    GrantFrames = 337, Note, "number of grant-table frames is fixed";
+    MaptrackFrames = 338, Note, "grants are not mapped";
 
     KernelMissing = 401, Error, "domain without a kernel";
     KernelTwice = 402, Error, "domain with two kernels";
@@ -188,6 +206,11 @@ codes! {
     KernelUnpack = 426, Error, "compressed kernel cannot be unpacked";
     KernelTooLarge = 427, Error, "kernel claims more than the domain";
     RamdiskNoRoom = 428, Error, "no room for ramdisk and device tree";
+    BootargsUnderXen = 430, Note, "command line that Xen would lose";
+    ModuleTooDeep = 431, Warning, "module in the wrong place";
+    UefiBinary = 432, Error, "module for a UEFI loader";
+    ModuleUnitAddress = 433, Warning, "module name and address differ";
+    ModuleKinds = 434, Error, "module of several kinds";
 
     NoCpuOnline = 501, Error, "no CPU to run on";
     VcpuId = 502, Error, "xen,vcpu without a number";
@@ -198,11 +221,14 @@ codes! {
     CpusFull = 507, Error, "no room for the domain's vCPUs";
     CpusShared = 508, Note, "vCPUs of one domain share a CPU";
     AffinityRange = 509, Error, "CPU list names a CPU that does not exist";
+    MixedCpus = 510, Warning, "domain on CPUs of different kinds";
 
     OptionUnknown = 601, Warning, "unknown option";
     OptionValue = 602, Warning, "option value cannot be used";
     BootargsIgnored = 603, Note, "/chosen/bootargs is not read";
     OptionsText = 604, Warning, "command line of the hypervisor is not text";
+    OptionProtection = 605, Warning, "option asks for protection that is not built";
+    OptionMaxCpus = 606, Warning, "all CPUs are used";
 }
 
 impl Code {

@@ -9,11 +9,10 @@ use alloc::vec::Vec;
 
 use super::code::Code;
 use super::diagnostic::{At, Diagnostics, Quoted};
-use super::features;
-use super::images;
 use super::modules::{self, Images};
 use super::placement::{self, Pinned};
 use super::{Gic, Machine, Site};
+use super::{chosen, features, images};
 use crate::addr::{DomainId, GIB, MIB, PAGE_SIZE};
 use crate::fdt::{Node, Prop};
 
@@ -89,6 +88,7 @@ fn draft<'c, 't>(
     let (errors, machine) = (diags.errors(), site.machine);
     let memory = memory(&node, machine, diags);
     let vcpus = vcpus(&node, machine, diags);
+    features::cells(&node, diags);
     let vpl011 = features::flag(&node, "vpl011", diags);
     let spis = spis(&node, vpl011, diags);
     let enhanced = features::enhanced(&node, diags);
@@ -251,7 +251,17 @@ fn spis(node: &Node<'_, '_>, vpl011: bool, diags: &mut Diagnostics) -> Option<u3
 /// The first cell of a property that must be a number.
 pub(super) fn number(node: &Node<'_, '_>, prop: Prop<'_>, diags: &mut Diagnostics) -> Option<u32> {
     match prop.u32() {
-        Ok(value) => Some(value),
+        Ok(value) => {
+            if prop.value.len() > 4 {
+                diags.report(
+                    Code::ValueExtra,
+                    At::prop(node, prop.name).cell(1),
+                    format_args!("the value has {} bytes; only the first cell is read", prop.value.len()),
+                    format_args!("write one cell: {} = <{value}>", prop.name),
+                );
+            }
+            Some(value)
+        }
         Err(problem) => {
             diags.report(
                 Code::ValueMalformed,
@@ -271,53 +281,12 @@ pub(super) fn look_around(chosen: &Node<'_, '_>, diags: &mut Diagnostics) {
             misplaced(&node, diags);
         }
     }
-    if chosen.has("xen,static-heap") {
-        diags.report(
-            Code::StaticHeap,
-            At::prop(chosen, "xen,static-heap"),
-            format_args!("the hypervisor needs no heap of its own; the range is ordinary memory"),
-            format_args!("nothing is to be done"),
-        );
-    }
+    chosen::properties(chosen, diags);
     for node in chosen.children() {
-        beside(&node, diags);
-    }
-}
-
-fn beside(node: &Node<'_, '_>, diags: &mut Diagnostics) {
-    const KNOWN: &[&str] = &["xen,domain", "xen,evtchn", "xen,evtchn-v1", "xen,cpupool", "multiboot,module"];
-    if node.is_one_of(&["xen,domain", "xen,evtchn", "xen,evtchn-v1"]) {
-        return;
-    }
-    let at = At::prop(node, "compatible");
-    if modules::is_module(node) {
-        diags.report(
-            Code::Dom0Kernel,
-            at,
-            format_args!("a module directly under /chosen is dom0's; it is not used"),
-            format_args!("move it into the node of the domain that it belongs to"),
-        );
-    } else if node.is_compatible("xen,cpupool") {
-        diags.report(
-            Code::CpuPool,
-            at,
-            format_args!("CPUs are not divided into pools; every domain may be placed on all of them"),
-            format_args!("use xen,vcpu nodes with hard-affinity to keep domains apart"),
-        );
-    } else if node.is_compatible("xen,domain-shared-memory-v1") {
-        features::shared_memory(node, diags);
-    } else if let Some(name) =
-        node.compatible().find_map(|name| Some((name, diags.did_you_mean(name, KNOWN.iter().copied())?)))
-    {
-        diags.report(
-            Code::ChosenChild,
-            at,
-            format_args!("{} is not known; the node is ignored", Quoted(name.0)),
-            format_args!("did you mean {}?", name.1),
-        );
-    }
-    for child in node.children().filter(|child| child.is_compatible("xen,domain")) {
-        misplaced(&child, diags);
+        chosen::child(&node, diags);
+        for child in node.children().filter(|child| child.is_compatible("xen,domain")) {
+            misplaced(&child, diags);
+        }
     }
 }
 

@@ -22,6 +22,7 @@ const DOMAIN: &[&str] = &[
     "passthrough",
     "phandle",
     "ranges",
+    "reg",
     "status",
     "sve",
     "trap-unmapped-accesses",
@@ -51,7 +52,24 @@ const CHANNEL: &[&str] = &[
     "xen,evtchn",
 ];
 /// Properties that a `xen,vcpu` node may have.
-const VCPU: &[&str] = &["compatible", "hard-affinity", "id", "linux,phandle", "name", "phandle"];
+const VCPU: &[&str] = &["compatible", "hard-affinity", "id", "linux,phandle", "name", "phandle", "reg"];
+/// Where properties belong that are found in other nodes.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("#address-cells", "the node above: it counts for the reg of that node's children"),
+    ("#size-cells", "the node above: it counts for the reg of that node's children"),
+    ("bootargs", "the kernel module"),
+    ("cpus", "the domain's own node"),
+    ("hard-affinity", "a xen,vcpu node of the domain"),
+    ("id", "a xen,vcpu node of the domain"),
+    ("memory", "the domain's own node"),
+    ("nr_spis", "the domain's own node"),
+    ("portunus,raw", "the kernel module"),
+    ("stdout-path", "/chosen"),
+    ("vpl011", "the domain's own node"),
+    ("xen,enhanced", "the domain's own node"),
+    ("xen,evtchn", "a channel's node: a child of the domain, or of /chosen"),
+    ("xen,xen-bootargs", "/chosen"),
+];
 /// What a child of a domain can be compatible with.
 const CHILDREN: &[&str] = &[
     "multiboot,device-tree",
@@ -75,6 +93,20 @@ pub(super) fn flag(node: &Node<'_, '_>, name: &str, diags: &mut Diagnostics) -> 
         );
     }
     true
+}
+
+/// Reports cell sizes that cannot be read: those from above are in force then.
+pub(super) fn cells(node: &Node<'_, '_>, diags: &mut Diagnostics) {
+    for name in ["#address-cells", "#size-cells"] {
+        if let Some(Err(problem)) = node.prop(name).map(Prop::u32) {
+            diags.report(
+                Code::CellsMalformed,
+                At::prop(node, name),
+                format_args!("{problem}; the size from the node above is in force"),
+                format_args!("write {name} = <2>"),
+            );
+        }
+    }
 }
 
 /// `xen,enhanced`: whether the guest's tree gets a `/hypervisor` node. There is no xenstore here, so what asks
@@ -124,6 +156,7 @@ pub(super) fn refuse(node: &Node<'_, '_>, diags: &mut Diagnostics) {
         }
     }
     refuse_values(node, diags);
+    without_effect(node, diags);
     if node.has("domain-cpupool") {
         diags.report(
             Code::CpuPoolIgnored,
@@ -138,6 +171,35 @@ pub(super) fn refuse(node: &Node<'_, '_>, diags: &mut Diagnostics) {
             At::prop(node, "status"),
             format_args!("the domain is built all the same, as Xen does"),
             format_args!("remove the domain's node if it is not wanted"),
+        );
+    }
+}
+
+/// Properties that Xen reads and that change nothing here.
+fn without_effect(node: &Node<'_, '_>, diags: &mut Diagnostics) {
+    let known = [
+        ("xen,domain-p2m-mem-mb", Code::P2mMemory, "page tables take what they need of the machine's memory"),
+        (
+            "max_grant_frames",
+            Code::GrantFrames,
+            "32 frames can be mapped, so that Linux starts; nothing is granted",
+        ),
+        ("max_maptrack_frames", Code::MaptrackFrames, "memory of other domains cannot be mapped"),
+    ];
+    for (name, code, what) in known {
+        if node.has(name) {
+            let help = format_args!("nothing is to be done");
+            diags.report(code, At::prop(node, name), format_args!("{what}"), help);
+        }
+    }
+    if let Some(prop) = node.prop("max_grant_version")
+        && super::domain::number(node, prop, diags).is_some_and(|version| version != 1)
+    {
+        diags.report(
+            Code::GrantVersion,
+            At::prop(node, "max_grant_version"),
+            format_args!("the domain gets version 1"),
+            format_args!("write max_grant_version = <1>, or remove it"),
         );
     }
 }
@@ -195,6 +257,16 @@ pub(super) fn shared_memory(node: &Node<'_, '_>, diags: &mut Diagnostics) {
     );
 }
 
+/// A node with a channel's property and without its mark, which is `mark` here.
+pub(super) fn channel_unmarked(node: &Node<'_, '_>, mark: &str, diags: &mut Diagnostics) {
+    diags.report(
+        Code::ChannelUnmarked,
+        At::node(node),
+        format_args!("it has xen,evtchn, but is not marked as a channel; it is ignored"),
+        format_args!("add compatible = {}", Quoted(mark)),
+    );
+}
+
 /// Reports properties and children that nobody reads: misspelt ones would be missed silently.
 pub(super) fn look_for_misspellings(domain: &Node<'_, '_>, diags: &mut Diagnostics) {
     unknown_properties(domain, DOMAIN, diags);
@@ -223,6 +295,15 @@ fn unknown_child(child: &Node<'_, '_>, diags: &mut Diagnostics) {
             format_args!("{} is not known; the node is ignored", Quoted(name)),
             format_args!("did you mean {meant}?"),
         );
+    } else if child.has("xen,evtchn") {
+        channel_unmarked(child, "xen,evtchn-v1", diags);
+    } else if child.children().any(|inner| super::modules::is_module(&inner)) {
+        diags.report(
+            Code::ModuleTooDeep,
+            at,
+            format_args!("the module inside it is ignored: only direct children of a domain are read"),
+            format_args!("move the module up into the domain's node"),
+        );
     } else if name.is_empty() {
         diags.report(
             Code::UnknownChild,
@@ -244,11 +325,11 @@ fn unknown_properties(node: &Node<'_, '_>, known: &[&str], diags: &mut Diagnosti
     for prop in node.props().filter(|prop| !known.contains(&prop.name)) {
         let at = At::prop(node, prop.name);
         let what = format_args!("nothing reads this property");
-        if let Some(meant) = diags.did_you_mean(prop.name, known.iter().copied()) {
+        if let Some((_, place)) = ELSEWHERE.iter().find(|(name, _)| *name == prop.name) {
+            let what = format_args!("here it has no effect");
+            diags.report(Code::PropertyMisplaced, at, what, format_args!("it belongs into {place}"));
+        } else if let Some(meant) = diags.did_you_mean(prop.name, known.iter().copied()) {
             diags.report(Code::UnknownProperty, at, what, format_args!("did you mean {meant}?"));
-        } else if prop.name == "bootargs" {
-            let help = format_args!("the guest's command line is bootargs of its kernel module");
-            diags.report(Code::UnknownProperty, at, what, help);
         } else {
             diags.report(Code::UnknownProperty, at, what, format_args!("remove it, or mend its name"));
         }

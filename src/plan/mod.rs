@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod channels;
+mod chosen;
 mod code;
 mod diagnostic;
 mod domain;
@@ -96,6 +97,7 @@ pub fn domains_of(
         share_memory(&mut drafts, machine, diags);
         plan.names = drafts.iter().map(|draft| String::from(draft.node.base_name())).collect();
         let homes = placement::place(&mut drafts, online, diags);
+        mixed(&drafts, &homes, machine, diags);
         (plan.channels, plan.severed) = channels::read(tree, chosen, &drafts, diags);
         plan.domains =
             drafts.into_iter().zip(homes).filter_map(|(draft, homes)| finish(draft, homes)).collect();
@@ -132,6 +134,22 @@ fn share_memory(drafts: &mut [Draft<'_, '_>], machine: &Machine, diags: &mut Dia
                     format_args!("memory counts KiB; give this domain, or those before it, less"),
                 );
             }
+        }
+    }
+}
+
+/// Warns of domains that live on CPUs of different kinds: their tree names one kind, and errata are mended for that one.
+fn mixed(drafts: &[Draft<'_, '_>], homes: &[Vec<VcpuPlan>], machine: &Machine, diags: &mut Diagnostics) {
+    let kind = |vcpu: &VcpuPlan| machine.cpus.get(vcpu.home.index()).map_or("", |cpu| &cpu.compatible);
+    for (draft, vcpus) in drafts.iter().zip(homes) {
+        let Some(first) = vcpus.first().map(kind) else { continue };
+        if let Some(other) = vcpus.iter().find(|vcpu| kind(vcpu) != first) {
+            diags.report(
+                Code::MixedCpus,
+                At::prop(&draft.node, "cpus"),
+                format_args!("vCPU 0 lives on {first}, vCPU {} on {}", other.id, kind(other)),
+                format_args!("keep a domain on one kind, by xen,vcpu nodes with hard-affinity"),
+            );
         }
     }
 }

@@ -13,7 +13,7 @@ use super::code::Code;
 use super::diagnostic::{At, Diagnostics};
 use super::domain::Draft;
 use super::{KernelPlan, Site};
-use crate::addr::PaSpan;
+use crate::addr::{PAGE_SIZE, PaSpan};
 use crate::fdt::{Cells, Node, RegError, Tree};
 
 /// How many modules are kept safe from being handed out as memory.
@@ -98,6 +98,7 @@ pub(super) fn read(domain: &Node<'_, '_>, site: &Site<'_>, diags: &mut Diagnosti
     for node in domain.children().filter(is_module) {
         let kind = Kind::of(&node);
         names(&node, kind, diags);
+        kinds(&node, diags);
         let span = reg(&node, site, diags);
         let raw = node.has("portunus,raw");
         if raw && kind != Kind::Kernel {
@@ -192,6 +193,33 @@ fn names(node: &Node<'_, '_>, kind: Kind, diags: &mut Diagnostics) {
     }
 }
 
+/// A module that says it is two things could be either.
+fn kinds(node: &Node<'_, '_>, diags: &mut Diagnostics) {
+    let is = [node.is_one_of(KERNEL), node.is_one_of(RAMDISK), node.is_compatible(DEVICE_TREE)];
+    if is.iter().filter(|is| **is).count() > 1 {
+        diags.report(
+            Code::ModuleKinds,
+            At::prop(node, "compatible"),
+            format_args!("one file cannot be kernel, ramdisk and device tree at once"),
+            format_args!("keep one of the names, and \"multiboot,module\""),
+        );
+    }
+}
+
+/// A unit address in the name that is not the address in `reg`: one of the two was copied and not mended. Small numbers
+/// only count modules.
+fn unit_address(node: &Node<'_, '_>, address: u64, diags: &mut Diagnostics) {
+    let unit = node.name().split_once('@').and_then(|(_, unit)| u64::from_str_radix(unit, 16).ok());
+    if let Some(unit) = unit.filter(|unit| *unit >= PAGE_SIZE && *unit != address) {
+        diags.report(
+            Code::ModuleUnitAddress,
+            At::prop(node, "reg"),
+            format_args!("the name says {unit:#x}, reg says {address:#x}, which counts"),
+            format_args!("mend the one that is wrong"),
+        );
+    }
+}
+
 /// The bytes of a module, checked.
 fn reg(node: &Node<'_, '_>, site: &Site<'_>, diags: &mut Diagnostics) -> Option<PaSpan> {
     let at = At::prop(node, "reg");
@@ -211,6 +239,7 @@ fn reg(node: &Node<'_, '_>, site: &Site<'_>, diags: &mut Diagnostics) -> Option<
             format_args!("check #address-cells and #size-cells of the domain's node"),
         );
     }
+    unit_address(node, entry.address, diags);
     if entry.size == 0 {
         diags.report(
             Code::ModuleEmpty,
@@ -276,6 +305,9 @@ fn place(span: PaSpan, at: At<'_>, site: &Site<'_>, diags: &mut Diagnostics) -> 
 
 fn unreadable(node: &Node<'_, '_>, problem: RegError, diags: &mut Diagnostics) {
     let (code, help) = match problem {
+        RegError::Missing if node.has("xen,uefi-binary") => {
+            (Code::UefiBinary, "nothing loads files by name here: let the boot loader do so, and write reg")
+        }
         RegError::Missing => {
             (Code::ModuleReg, "write reg = <address size>, as the boot loader has placed the file")
         }
@@ -313,6 +345,14 @@ fn bootargs(node: &Node<'_, '_>, kind: Kind, images: &mut Images, diags: &mut Di
             at,
             format_args!("it has {} characters", text.len()),
             format_args!("at most {MAX_BOOTARGS} are possible"),
+        );
+    }
+    if !text.is_empty() && node.parent().is_some_and(|domain| domain.name().contains('@')) {
+        diags.report(
+            Code::BootargsUnderXen,
+            at,
+            format_args!("the guest gets it; Xen drops it if the name of the domain's node has an @"),
+            format_args!("take the @ out of the domain's name if the tree is to boot with Xen too"),
         );
     }
     if kind != Kind::Kernel {

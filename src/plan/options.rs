@@ -43,6 +43,14 @@ const IGNORED: &[&str] = &[
 /// Options that are honoured, beside `dtuart`.
 const HONOURED: &[&str] = &["conswitch", "when-done"];
 
+/// Options that ask for protection, and the beginnings of the values that do so.
+const PROTECTION: &[(&str, &[&str])] = &[
+    ("flask", &["enforcing", "late"]),
+    ("iommu", &["force", "required"]),
+    ("llc-coloring", &["", "on", "yes", "1", "true", "enable"]),
+    ("xsm", &["flask"]),
+];
+
 /// The property that holds the command line, and its text if it is text.
 fn property(chosen: &Node<'_, '_>) -> Option<&'static str> {
     // `bootargs` is the guest's or dom0's, unless dom0 has a property of its own.
@@ -107,11 +115,27 @@ pub(super) fn read(chosen: &Node<'_, '_>, diags: &mut Diagnostics) -> Options {
                 "reset" => options.when_done = WhenDone::Reset,
                 _ => bad_value(at, word, value, "halt, poweroff or reset", diags),
             },
+            "maxcpus" => diags.report(
+                Code::OptionMaxCpus,
+                at,
+                format_args!("maxcpus is not read: every CPU of the tree may run domains"),
+                format_args!("write status = \"fail\" into the nodes of CPUs that are to stay off"),
+            ),
+            _ if protects(word, value) => diags.report(
+                Code::OptionProtection,
+                at,
+                format_args!("{word}={value} has no effect: the domains start without what it promises"),
+                format_args!("remove it once nobody relies on it"),
+            ),
             _ if IGNORED.contains(&word) => {}
             _ => unknown(at, word, diags),
         }
     }
     options
+}
+
+fn protects(word: &str, value: &str) -> bool {
+    PROTECTION.iter().any(|(name, values)| *name == word && values.contains(&value))
 }
 
 /// The control character of a letter. Xen allows an `x` behind it, which is about its own boot.

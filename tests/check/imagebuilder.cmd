@@ -30,6 +30,7 @@ fdt set /chosen/domU1 \#address-cells <0x2>
 fdt set /chosen/domU1 \#size-cells <0x2>
 fdt set /chosen/domU1 memory <0 0x20000>
 fdt set /chosen/domU1 cpus <2>
+fdt set /chosen/domU1 xen,enhanced "no-xenstore"
 fdt set /chosen/domU1 phandle <0xfffffffd>
 fdt mknod /chosen/domU1 module0x40600000
 fdt set /chosen/domU1/module0x40600000 compatible "multiboot,kernel" "multiboot,module"

@@ -42,6 +42,12 @@ pub fn compile(source: &str, directory: &Path) -> Vec<u8> {
     output.stdout
 }
 
+/// The CPUs that a source says are running, in its first line.
+pub fn online(source: &str) -> Option<Vec<u16>> {
+    let list = source.lines().next()?.strip_prefix("/* online: ")?.strip_suffix(" */")?;
+    Some(list.split(' ').filter_map(|cpu| cpu.parse().ok()).collect())
+}
+
 /// Plans a blob. `online` are the CPUs that run; without it, all of them.
 pub fn plan(blob: &mut [u8], online: Option<&[u16]>) -> (Option<Plan>, Diagnostics) {
     plan_of(blob, online, &Unseen)

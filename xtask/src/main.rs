@@ -10,6 +10,7 @@ mod compose;
 mod cpio;
 mod debian;
 mod errata;
+mod explain;
 mod firmware;
 mod guests;
 mod image;
@@ -63,6 +64,8 @@ cargo xtask bench --trace NAME [--lines] [--gic 2]
                       says by function where the instructions go of send, receive, hypercall, psci, uart, gic, sgi,
                       timer, masked, pending or self; with --lines each of them, and its source
 {CHECK}
+cargo xtask explain CODE
+                      what a diagnostic such as P0214 means, with a wrong and a right example
 cargo xtask layers    the rules of the house: what may touch hardware, and how large a file may grow
 cargo xtask test      everything that CI runs";
 
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "build" => build(),
         "guests" => guests::build().map(|line| println!("{line}")),
+        "explain" => explain::explain(first).map(|text| println!("{text}")),
         "layers" => layers::check().map(|files| println!("layers: {files} files keep the rules")),
         "test-qemu" if first == "--xen" => scenarios::test_xen(rest.first().map_or("", String::as_str)),
         "test-qemu" if first == "--all" => {

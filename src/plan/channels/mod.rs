@@ -24,11 +24,13 @@ use super::code::Code;
 use super::diagnostic::{At, Diagnostics};
 use super::domain::Draft;
 use super::{ChannelPlan, Direction, Endpoint};
-use crate::addr::Port;
+use crate::addr::{PORTS, Port};
 use crate::fdt::{Node, Tree};
 
 /// The property that both forms use.
 const PROPERTY: &str = "xen,evtchn";
+/// The last port of a domU in Xen, whatever the ABI allows.
+const XEN_PORTS: u32 = 1023;
 /// How many channels one machine can have: as many as give every port of two domains a peer.
 const MAX_CHANNELS: usize = 4096;
 
@@ -45,6 +47,7 @@ pub(super) fn read<'d, 't>(
         names: Names::default(),
         channels: Vec::new(),
         severed: Vec::new(),
+        beyond_xen: false,
     };
     let domains = by_phandle(drafts, diags);
     let mut halves = Halves::collect(drafts, diags);
@@ -53,6 +56,13 @@ pub(super) fn read<'d, 't>(
         if node.is_compatible("xen,domain") {
             halves.bind_domain(index, tree, &mut book, diags);
             index = index.saturating_add(1);
+        } else if node.is_compatible("xen,evtchn-v1") && tuples::fit(&node) {
+            diags.report(
+                Code::TupleNamedHalf,
+                At::prop(&node, "compatible"),
+                format_args!("two ports and two domains are a whole channel, not an end of one"),
+                format_args!("write compatible = \"xen,evtchn\""),
+            );
         } else if node.is_compatible("xen,evtchn-v1") {
             diags.report(
                 Code::HalfInChosen,
@@ -64,6 +74,7 @@ pub(super) fn read<'d, 't>(
             tuples::read(tree, chosen, &node, &domains, &mut book, diags);
         }
     }
+    book.unseen(diags);
     (book.channels, book.severed)
 }
 
@@ -147,6 +158,8 @@ struct Book<'d, 't> {
     names: Names<'t>,
     channels: Vec<ChannelPlan>,
     severed: Vec<ChannelPlan>,
+    /// Whether a port has been seen that Xen would not give.
+    beyond_xen: bool,
 }
 
 impl<'d, 't> Book<'d, 't> {
@@ -170,6 +183,18 @@ impl<'d, 't> Book<'d, 't> {
         }
         for end in ends {
             self.ports.take(&end);
+            // Once is enough: a tree for this hypervisor alone may use all of them.
+            if end.port > XEN_PORTS && !core::mem::replace(&mut self.beyond_xen, true) {
+                diags.report(
+                    Code::PortBeyondXen,
+                    end.place.at(),
+                    format_args!(
+                        "Xen's domains have ports up to {XEN_PORTS}; here they end at {}",
+                        PORTS - 1
+                    ),
+                    format_args!("take a lower port if the tree is to boot with Xen too"),
+                );
+            }
         }
         let names = self.names(&ends, diags);
         let channel = self.channel(&ends, names, direction.unwrap_or_default());
@@ -184,6 +209,22 @@ impl<'d, 't> Book<'d, 't> {
                 self.unbound(&one, &two, diags);
             }
             (true, true) => {}
+        }
+    }
+
+    /// Notes domains that have channels and whose tree does not lead to them.
+    fn unseen(&self, diags: &mut Diagnostics) {
+        for (domain, draft) in self.drafts.iter().enumerate() {
+            if !draft.broken && !draft.enhanced && self.ports.any(domain) {
+                diags.report(
+                    Code::ChannelUnseen,
+                    At::node(&draft.node),
+                    format_args!(
+                        "the guest's tree has no /hypervisor node, without which Linux looks for no events"
+                    ),
+                    format_args!("write xen,enhanced = \"no-xenstore\", unless the guest does without"),
+                );
+            }
         }
     }
 

@@ -31,6 +31,12 @@ impl<'d, 't> Ports<'d, 't> {
         self.0.len()
     }
 
+    /// Whether a domain has any.
+    pub(super) fn any(&self, domain: usize) -> bool {
+        let number = u16::try_from(domain).unwrap_or(u16::MAX);
+        self.0.range((number, 0)..=(number, u16::MAX)).next().is_some()
+    }
+
     /// Gives a port to the end that wants it, after [`Ports::is_free`].
     pub(super) fn take(&mut self, end: &End<'d, 't>) {
         if let Some(key) = key(end.domain, end.port) {

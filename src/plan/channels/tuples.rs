@@ -11,6 +11,11 @@ use crate::plan::diagnostic::{At, Diagnostics};
 /// Cells of one tuple.
 const TUPLE: usize = 4;
 
+/// Whether a node holds whole tuples.
+pub(super) fn fit(node: &Node<'_, '_>) -> bool {
+    node.prop(PROPERTY).is_some_and(|prop| !prop.value.is_empty() && prop.value.len() % (TUPLE * 4) == 0)
+}
+
 /// Reads one node. `domains` are the domains by phandle.
 pub(super) fn read<'d, 't>(
     tree: &Tree<'_>,

@@ -118,6 +118,7 @@ pub(super) fn reserved(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Vec<P
             format_args!("mend the entry: what must not be touched has to be known before memory is used"),
         );
     }
+    other_cells(tree, diags);
     let nodes = nodes(tree, &mut spans, |node, problem| {
         diags.report(
             Code::ReservedReg,
@@ -136,6 +137,23 @@ pub(super) fn reserved(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Vec<P
         return None;
     }
     (unreadable.is_none() && nodes).then(|| merge(spans))
+}
+
+/// `/reserved-memory` must have the cells of the root (its binding says so, and Linux reads it with those).
+fn other_cells(tree: &Tree<'_>, diags: &mut Diagnostics) {
+    let _ = tree.at("/reserved-memory", |node| {
+        let cells = node.child_cells();
+        if cells != node.cells() {
+            diags.report(
+                Code::ReservedCells,
+                At::node(node),
+                format_args!("its ranges are read with {} and {} cells", cells.address, cells.size),
+                format_args!(
+                    "give it the #address-cells and #size-cells of the root, as its binding demands"
+                ),
+            );
+        }
+    });
 }
 
 /// The ranges of `/reserved-memory` alone, as far as they can be read.

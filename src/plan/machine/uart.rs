@@ -25,7 +25,18 @@ pub(super) fn console(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Uart> 
     let root = tree.root()?;
     let chosen = root.child("chosen");
     let options = chosen.as_ref().and_then(options::dtuart);
-    let stdout = chosen.as_ref().and_then(|node| node.prop("stdout-path")?.str().ok());
+    let stdout = chosen.as_ref().and_then(|node| {
+        let path = node.prop("stdout-path")?.str();
+        if let Err(problem) = path {
+            diags.report(
+                Code::UartPathText,
+                At::prop(node, "stdout-path"),
+                format_args!("{problem}; it is not used"),
+                format_args!("write it as a string in quotes: the path or alias of a UART"),
+            );
+        }
+        path.ok()
+    });
     let stdout = stdout.map(|path| path.split_once(':').map_or(path, |(path, _)| path));
     let candidates = [
         (options, "the option dtuart"),

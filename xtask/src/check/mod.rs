@@ -147,7 +147,11 @@ impl Found {
         let dropped = Some(self.diagnostics.dropped()).filter(|dropped| *dropped > 0);
         let more = dropped.map(|dropped| format!("and {dropped} more\n"));
         let summary = summary(&self.diagnostics, &self.input.script);
-        table.chain(reports).chain(more).chain([summary]).collect()
+        let codes =
+            self.diagnostics.kept().iter().filter(|diagnostic| diagnostic.severity() != Severity::Note);
+        let code = codes.map(|diagnostic| diagnostic.code).next();
+        let hint = code.map(|code| format!("\n`cargo xtask explain {code}` says more, with an example"));
+        table.chain(reports).chain(more).chain([summary]).chain(hint).collect()
     }
 }
 

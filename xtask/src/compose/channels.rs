@@ -7,6 +7,8 @@ use super::report::{Problem, Spot, did_you_mean};
 pub struct Draft {
     /// Its name.
     pub name: At<String>,
+    /// Which way events go, if it is said.
+    pub direction: Option<At<String>>,
     /// `DOMAIN` or `DOMAIN:PORT`, twice.
     pub ends: Vec<At<String>>,
 }
@@ -17,6 +19,9 @@ struct Loose {
     port: Option<u32>,
     at: Spot,
 }
+
+/// A channel's name, its direction if one is given, and its ends.
+type Found = (At<String>, Option<At<String>>, [Loose; 2]);
 
 /// Resolves the names of domains, and gives each end without a port the lowest free one of its domain, in the order of
 /// the file.
@@ -29,7 +34,7 @@ pub fn join(
     domains: &[Domain],
     problems: &mut Vec<Problem>,
 ) -> Vec<Channel> {
-    let mut found: Vec<(At<String>, [Loose; 2])> = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     for draft in drafts {
         let count = draft.ends.len();
         let Ok([one, two]) = <[At<String>; 2]>::try_from(draft.ends) else {
@@ -40,10 +45,10 @@ pub fn join(
         };
         let (one, two) = (end(&one, names, domains, problems), end(&two, names, domains, problems));
         if let (Some(one), Some(two)) = (one, two) {
-            found.push((draft.name, [one, two]));
+            found.push((draft.name, draft.direction, [one, two]));
         }
     }
-    let ends = found.iter().flat_map(|(_, ends)| ends);
+    let ends = found.iter().flat_map(|(.., ends)| ends);
     let mut taken: Vec<(usize, u32)> = ends.filter_map(|end| Some((end.domain, end.port?))).collect();
     let mut place = |Loose { domain, port, at }: Loose| {
         let free = || (1..).find(|port| !taken.contains(&(domain, *port))).unwrap_or(1);
@@ -51,7 +56,10 @@ pub fn join(
         taken.push((domain, port));
         End { domain, port, at }
     };
-    found.into_iter().map(|(name, ends)| Channel { name, ends: ends.map(&mut place) }).collect()
+    found
+        .into_iter()
+        .map(|(name, direction, ends)| Channel { name, direction, ends: ends.map(&mut place) })
+        .collect()
 }
 
 /// The domain's index and the port, if one is given.

@@ -3,7 +3,7 @@
 
 use portunus::addr::{CpuId, Pa, PaSpan};
 use portunus::fdt::Tree;
-use portunus::plan::{self, Diagnostic, Diagnostics, Plan};
+use portunus::plan::{self, Code, Diagnostic, Diagnostics, Plan};
 
 use super::nodes::Node;
 use super::report::{Problem, Spot};
@@ -25,7 +25,9 @@ pub fn plan(
         let online: Vec<CpuId> = machine.cpus.iter().map(|cpu| cpu.id).collect();
         plan::domains(&tree, &machine, &online, &mut diagnostics)
     });
-    problems.extend(diagnostics.kept().iter().map(|diagnostic| problem(diagnostic, chosen)));
+    // A channel has a name here in any case: that a domain without a /hypervisor node does not see it was not asked.
+    let worth_saying = diagnostics.kept().iter().filter(|diagnostic| diagnostic.code != Code::NameUnseen);
+    problems.extend(worth_saying.map(|diagnostic| problem(diagnostic, chosen)));
     Ok(plan)
 }
 

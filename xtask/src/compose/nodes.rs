@@ -121,6 +121,12 @@ fn ends(number: usize, channel: &Channel, domain: usize) -> Vec<Node> {
         node.set("compatible", texts(&["xen,evtchn-v1"]), &end.at);
         node.set("phandle", Value::Cells(vec![phandle(index)]), &end.at);
         node.set("xen,evtchn", Value::Cells(vec![end.port, phandle(1 - index)]), &end.at);
+        let name = format!("{}{suffix}", channel.name.value);
+        node.set("portunus,name", texts(&[&name]), &channel.name.at);
+        // The other half's is the opposite of it.
+        if let (0, Some(direction)) = (index, &channel.direction) {
+            node.set("portunus,direction", texts(&[&direction.value]), &direction.at);
+        }
         node
     })
     .collect()

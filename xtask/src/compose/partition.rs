@@ -89,6 +89,8 @@ pub struct Domain {
 pub struct Channel {
     /// Its name.
     pub name: At<String>,
+    /// Which way events go, as its first end sees it, if it is said.
+    pub direction: Option<At<String>>,
     /// Its two ends.
     pub ends: [End; 2],
 }

@@ -28,7 +28,7 @@ const DOMAIN: [&str; 10] = [
     "hypervisor-node",
     "spis",
 ];
-const CHANNEL: [&str; 1] = ["ends"];
+const CHANNEL: [&str; 2] = ["ends", "direction"];
 
 /// Reads the text; what is wrong with it is added to `problems`.
 pub fn read(text: &str, find: Find<'_>, problems: &mut Vec<Problem>) -> Partition {
@@ -70,7 +70,8 @@ impl Reader<'_> {
             self.known(table, "a channel", &CHANNEL);
             let ends = self.texts(table, "ends");
             if let Some(ends) = ends {
-                drafts.push(channels::Draft { name, ends });
+                let direction = self.text(table, "direction");
+                drafts.push(channels::Draft { name, direction, ends });
             } else if !table.contains_key("ends") {
                 let help = "write ends = [\"one-domain\", \"other-domain\"]";
                 self.problems.push(Problem::new("channel without ends", &name.at, "it joins nothing", help));

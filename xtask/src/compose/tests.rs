@@ -8,6 +8,7 @@ use std::process::Command;
 
 use super::report::{Problem, Source, render};
 use super::*;
+use crate::report::Level;
 
 const DIRECTORY: &str = "../tests/compose";
 
@@ -68,7 +69,8 @@ fn every_key_reaches_the_tree_the_script_and_the_plan() {
     let (source, layout, chosen, mut problems) = read("everything.toml");
     let machine = Machine::named("virt").unwrap();
     let plan = check::plan(&mut blob(&chosen, &layout), (0x4040_0000, 1 << 20), &chosen, &mut problems);
-    assert!(problems.is_empty(), "{}", render(&source, &problems));
+    let notes = problems.iter().all(|problem| problem.level == Level::Note);
+    assert!(notes, "{}", render(&source, &problems));
     let plan = plan.unwrap().unwrap();
     let text =
         [dts::source(&chosen, &layout), script::source(&chosen, &layout, &machine), Table(&plan).to_string()];

@@ -82,8 +82,8 @@ fn all() -> Vec<Chain> {
             partition: "quoting",
             wanted: vec![
                 SCRIPT,
-                r#"hello: 1 vCPUs, told: "quoted" $devtype ${devnum}; # & | <1> wait=20"#,
-                "(listener) hello: port 20 rang",
+                r#"hello: 1 vCPUs, told: "quoted" $devtype ${devnum}; # & | <1> wait=bell"#,
+                "(listener) hello: ringer rang at the bell, port 20",
                 "powering off",
             ],
             ..chain("board-virt-uboot-quoting", "virt", Way::UBoot)
