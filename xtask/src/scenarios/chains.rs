@@ -17,6 +17,8 @@ struct Chain {
     gic: u32,
     partition: &'static str,
     boot: Way,
+    /// Whether U-Boot itself is EL3, and nobody answers PSCI.
+    without_psci: bool,
     /// What must appear, in this order.
     wanted: Vec<&'static str>,
     /// Whether it runs without being asked for by name.
@@ -25,7 +27,17 @@ struct Chain {
 }
 
 fn chain(name: &'static str, machine: &'static str, boot: Way) -> Chain {
-    Chain { name, machine, gic: 3, partition: "pingpong", boot, wanted: Vec::new(), quick: false, limit: 90 }
+    Chain {
+        name,
+        machine,
+        gic: 3,
+        partition: "pingpong",
+        boot,
+        without_psci: false,
+        wanted: Vec::new(),
+        quick: false,
+        limit: 90,
+    }
 }
 
 /// What two domains say that signal each other, after what a boot loader and a machine say.
@@ -53,6 +65,8 @@ const REVERSED: [&str; 6] = [
 ];
 
 fn all() -> Vec<Chain> {
+    // Either domain may be the first.
+    const CROWD: &str = "crowd: 4 vCPUs, 29 interrupts at once, 200 times: ok";
     const SCRIPT: &str = "Found U-Boot script /boot.scr";
     // Its first words go to a screen.
     const AUTOBOOT: &str = "stop autoboot";
@@ -61,7 +75,17 @@ fn all() -> Vec<Chain> {
     const RPI4: &str = "Portunus 0.1.0 on Raspberry Pi 4 Model B";
     const ZCU102: &str = "GICv2 with 192 interrupt lines, 4 list registers";
     let by_hand = |before: &[&'static str]| before.iter().copied().chain(REVERSED).collect();
+    let crowd = |name, machine| Chain {
+        partition: "crowd",
+        wanted: vec!["4 list registers", CROWD, CROWD, "have shut down"],
+        limit: 180,
+        ..chain(name, machine, Way::Direct)
+    };
     vec![
+        Chain { quick: true, ..crowd("guest-crowd", "virt") },
+        Chain { quick: true, gic: 2, ..crowd("guest-crowd-gicv2", "virt") },
+        crowd("board-rpi4-crowd", "rpi4"),
+        crowd("board-zcu102-crowd", "zcu102"),
         Chain {
             quick: true,
             wanted: seed(&["U-Boot 20", SCRIPT]),
@@ -87,6 +111,19 @@ fn all() -> Vec<Chain> {
                 "powering off",
             ],
             ..chain("board-virt-uboot-quoting", "virt", Way::UBoot)
+        },
+        // Where an SMC is an undefined instruction: none may be tried. Whichever CPU comes first to U-Boot goes on.
+        Chain {
+            without_psci: true,
+            wanted: vec![
+                "U-Boot 20",
+                "stays off: its node has no `enable-method` that is known",
+                "1 of 2 CPUs ready",
+                "domU1 (d1, /chosen/domU1)",
+                "domU2 (d2, /chosen/domU2)",
+                "2 domains unpaused",
+            ],
+            ..chain("board-virt-without-psci", "virt", Way::UBoot)
         },
         Chain { wanted: seed(&["U-Boot 20"]), ..chain("board-virt-qfw", "virt", Way::Qfw) },
         Chain { gic: 2, wanted: seed(&["U-Boot 20"]), ..chain("board-virt-qfw-gicv2", "virt", Way::Qfw) },
@@ -149,6 +186,11 @@ fn run(chain: &Chain, machine: &Machine) -> Result<Run, String> {
     let request = Request { file: Path::new(&file), machine, gic: chain.gic, out: Some(Path::new(&out)) };
     let mut arguments = chain::arguments(&request, chain.boot)?;
     arguments.extend(BASE.map(String::from));
+    if chain.without_psci {
+        arguments
+            .iter_mut()
+            .for_each(|word| *word = word.replace("virtualization=on", "virtualization=on,secure=on"));
+    }
     let expectation = Expectation { wanted: &chain.wanted, forbidden: &FORBIDDEN, limit: chain.limit };
     Ok(qemu::watch(&arguments, &expectation))
 }
