@@ -18,7 +18,7 @@ pub struct Linux {
     pcpus: &'static str,
     memory: &'static str,
     /// Another machine than `virt` with a GICv3, its CPUs and memory among it.
-    machine: Option<&'static [&'static str]>,
+    pub machine: Option<&'static [&'static str]>,
     domains: Vec<Domain>,
     channels: Vec<Channel>,
     /// A fragment of `qemu/trees` instead of the domains above.

@@ -13,7 +13,7 @@ use std::fs;
 use crate::image::IMAGE;
 use crate::linux::Hypervisor;
 use crate::qemu::{self, BASE, Expectation, Run};
-use crate::{trees, watch};
+use crate::{debian, trees, watch};
 
 /// How the image is made from the one that is shipped.
 enum Variant {
@@ -86,6 +86,10 @@ pub fn test(filter: &str, everything: bool) -> Result<(), String> {
         list.extend(refusals::on_boards());
     }
     for scenario in list.iter().filter(|scenario| scenario.name.contains(filter)) {
+        if let Err(why) = boards_possible(&scenario.machine) {
+            tally.add_impossible(&scenario.name, &why);
+            continue;
+        }
         let run = arguments(scenario).map(|arguments| {
             if !scenario.typed.is_empty() {
                 return typed(scenario, &arguments);
@@ -100,6 +104,11 @@ pub fn test(filter: &str, everything: bool) -> Result<(), String> {
     chains::test(filter, whole("board"), &mut tally);
     tally.add_linux(filter, whole("linux"), Hypervisor::Portunus);
     tally.finish(filter)
+}
+
+/// Whether QEMU has the board that these arguments ask for, if they ask for one.
+fn boards_possible(machine: &[&str]) -> Result<(), String> {
+    crate::boards::of(machine).map_or(Ok(()), crate::boards::possible)
 }
 
 /// Runs a scenario in which somebody types; its texts may come in any order.
@@ -132,7 +141,8 @@ impl Tally {
         // Asked once, and not for nothing: the answer may take a while.
         let possible = if list.peek().is_some() { crate::linux::possible() } else { Ok(()) };
         for scenario in list {
-            match &possible {
+            let board = scenario.machine.map_or(Ok(()), boards_possible);
+            match possible.as_ref().and(board.as_ref()) {
                 Ok(()) => self.add(&scenario.name, linux::run(scenario, hypervisor)),
                 Err(why) => self.add_impossible(&scenario.name, why),
             }
@@ -140,6 +150,11 @@ impl Tally {
     }
 
     fn add(&mut self, name: &str, run: Result<Run, String>) {
+        if let Err(why) = &run
+            && debian::is_missing(why)
+        {
+            return self.add_impossible(name, why);
+        }
         let run = run.unwrap_or_else(|failure| Run { log: String::new(), failure: Some(failure) });
         let kept = keep(name, &run.log);
         match run.failure {
