@@ -46,6 +46,35 @@ fn mistakes_in_a_script_are_shown_where_they_stand() {
 }
 
 #[test]
+fn a_composed_script_makes_the_plan_that_the_composed_tree_has() {
+    // The script of tests/compose/everything.toml, and the plan that is made of its tree.
+    let expected = fs::read_to_string("../tests/compose/everything.expected").unwrap();
+    let script = expected.find("# Written by").and_then(|start| {
+        let end = start + expected[start..].find("\ntest board")?;
+        Some((&expected[start..end], &expected[end..]))
+    });
+    let (script, plan) = script.unwrap();
+    // A card as it would be made.
+    let card = std::env::temp_dir().join(format!("portunus-check-{}", std::process::id()));
+    fs::create_dir_all(card.join("guests")).unwrap();
+    for (from, to) in
+        [("kernel", "Image"), ("kernel", "guests/kernel"), ("everything.toml", "guests/everything.toml")]
+    {
+        fs::copy(format!("../tests/compose/{from}"), card.join(to)).unwrap();
+    }
+    fs::write(card.join("boot.cmd"), script).unwrap();
+    let found = found("board.dts", |options| {
+        options.script = Some(card.join("boot.cmd"));
+        options.files = Some(card.clone());
+    });
+    fs::remove_dir_all(card).unwrap();
+    assert!(!found.input.has_errors(), "{}", found.text(false));
+    // What it says of the machine differs by where the hypervisor is; the domains are the same.
+    let domains = |text: &str| text.split_once("\none (d1").map(|(_, rest)| rest.trim().to_owned());
+    assert_eq!(domains(&format!("\n{}", portunus::plan::Table(&found.plan.unwrap()))), domains(plan));
+}
+
+#[test]
 fn a_tree_that_has_no_room_left_is_not_changed_any_further() {
     let found = found("board.dts", |options| options.script = Some(path("no-room.cmd")));
     compare("no-room.expected", &found);

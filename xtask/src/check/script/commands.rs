@@ -105,7 +105,11 @@ impl Script<'_> {
             return self.report(Level::Error, "address cannot be read", whole(words), what, "");
         };
         let name = file.rsplit('/').next().unwrap_or(file);
-        let found = self.files.as_ref().map(|directory| directory.join(name));
+        // With its folders as on a card, or without.
+        let found = self.files.as_ref().map(|directory| {
+            let as_named = directory.join(file.trim_start_matches('/'));
+            if as_named.is_file() { as_named } else { directory.join(name) }
+        });
         let size = found.as_ref().and_then(|path| fs::metadata(path).ok()).map(|file| file.len());
         if let Some(path) = found.filter(|_| size.is_none()) {
             let what = format!("there is no {}", path.display());

@@ -18,7 +18,8 @@ impl Script<'_> {
             (_, "rm") => self.remove(words, arguments),
             (_, "re") => self.resize(arguments),
             (_, "rs") => self.reserve(arguments),
-            (_, "ap" | "mo" | "me" | "bo" | "sy") => {
+            (_, "mo") => self.relocate(words, arguments),
+            (_, "ap" | "me" | "bo" | "sy") => {
                 let what = format!("`fdt {}` is not followed", subcommand.text);
                 let help = "an overlay can be checked with --overlay";
                 self.report(Level::Warning, "command is not followed", whole(words), what, help);
@@ -50,6 +51,20 @@ impl Script<'_> {
                 self.capacity = self.capacity.max(size as usize);
             }
             _ => self.failed(words, "the address cannot be read; it is hexadecimal".into(), ""),
+        }
+    }
+
+    /// `fdt move FROM TO [LENGTH]`: the copy is what later commands change, and may fill the length.
+    fn relocate(&mut self, words: &[Word], arguments: &[Word]) {
+        let numbers: Vec<_> = arguments.iter().map(|word| hexadecimal(&word.text)).collect();
+        match *numbers.as_slice() {
+            [Some(_), Some(to)] => self.tree_at = Some(to),
+            [Some(_), Some(to), Some(length)] => {
+                self.tree_at = Some(to);
+                self.capacity = length as usize;
+            }
+            [] | [_] => self.usage(words),
+            _ => self.failed(words, "the addresses cannot be read; they are hexadecimal".into(), ""),
         }
     }
 

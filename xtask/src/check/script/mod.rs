@@ -34,6 +34,11 @@ pub struct Load {
     mark: Mark,
 }
 
+/// What U-Boot has set before it runs a script that it found on a card, and where it has the board's tree: where that is
+/// makes no difference here.
+const GIVEN: [(&str, &str); 4] =
+    [("devtype", "mmc"), ("devnum", "0"), ("distro_bootpart", "1"), ("fdt_addr", "0")];
+
 /// A script while it runs.
 struct Script<'s> {
     sources: &'s mut Sources,
@@ -62,7 +67,7 @@ pub fn carry_out(path: &Path, files: Option<&Path>, input: &mut Input) -> Result
         file,
         text,
         tree,
-        variables: HashMap::new(),
+        variables: HashMap::from(GIVEN.map(|(name, value)| (name.into(), value.into()))),
         files: files.map(Path::to_path_buf),
         reports: Vec::new(),
         loads: Vec::new(),
