@@ -37,6 +37,10 @@ const RPI4_TREE: u64 = 0x800_0000;
 const ZCU102_EL3: u64 = 0xfffc_0000;
 const ZCU102_KERNEL: u64 = 0x20_0000;
 const ZCU102_TREE: u64 = 0x800_0000;
+/// Where U-Boot for that chip is linked, and expects the tree and a debugger's script.
+const ZCU102_UBOOT: u64 = 0x800_0000;
+const ZCU102_UBOOT_TREE: u64 = 0x4000_0000;
+const ZCU102_SCRIPT: u64 = 0x2000_0000;
 const STUB_MAGIC: usize = 0xf0;
 const STUB_MAGIC_WORD: u32 = 0x5afe_570b;
 
@@ -93,7 +97,21 @@ pub fn arguments(request: &Request<'_>, boot: Way) -> Result<Vec<String>, String
         }
         ("zcu102", Way::Firmware) => {
             let composed = compose::compose(request)?;
-            zcu102_firmware(&composed, &composed.tree, Path::new(image::IMAGE), ZCU102_KERNEL)?
+            let mut arguments = zcu102_firmware(&composed, ZCU102_KERNEL, ZCU102_TREE)?;
+            arguments.extend(loader(Path::new(image::IMAGE), ZCU102_KERNEL));
+            arguments.extend(loader(&composed.tree, ZCU102_TREE));
+            arguments.extend(loaders(&composed));
+            arguments
+        }
+        ("zcu102", Way::FirmwareUBoot) => {
+            let card = card()?;
+            let mut arguments = zcu102_firmware(&card.composed, ZCU102_UBOOT, 0)?;
+            let uboot = firmware::uboot_zcu102()?;
+            arguments.extend(["-device".into(), format!("loader,file={}", uboot.display())]);
+            arguments.extend(loader(&zcu102_first_script(&card.composed.place)?, ZCU102_SCRIPT));
+            arguments.extend(loader(&card.composed.base, ZCU102_UBOOT_TREE));
+            arguments.extend(["-drive".into(), drive(&card, "sd,index=1")]);
+            arguments
         }
         (name, boot) => return Err(format!("{name} cannot be booted in QEMU by {boot:?}")),
     };
@@ -165,15 +183,10 @@ fn stub(place: &Path, kernel: u64) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// The stand-in for firmware at EL3, with `next` at `address` behind it, on a board with all of its memory.
-fn zcu102_firmware(
-    composed: &Composed,
-    tree: &Path,
-    next: &Path,
-    address: u64,
-) -> Result<Vec<String>, String> {
+/// The stand-in for firmware at EL3, on a board with all of its memory. It enters `next` with the address of `tree`.
+fn zcu102_firmware(composed: &Composed, next: u64, tree: u64) -> Result<Vec<String>, String> {
     let mut code = firmware::el3_zcu102()?;
-    let words = [address, ZCU102_TREE].map(u64::to_le_bytes).concat();
+    let words = [next, tree].map(u64::to_le_bytes).concat();
     let entry = code.get_mut(8..24).ok_or("the code for EL3 is empty")?;
     entry.copy_from_slice(&words);
     let path = composed.place.join("el3.bin");
@@ -185,10 +198,21 @@ fn zcu102_firmware(
         machine.iter().chain(&["-semihosting"]).map(ToString::to_string).collect();
     arguments.extend(loader(&path, ZCU102_EL3));
     arguments.extend(["-device".into(), format!("loader,addr={ZCU102_EL3:#x},cpu-num=0")]);
-    arguments.extend(loader(next, address));
-    arguments.extend(loader(tree, ZCU102_TREE));
-    arguments.extend(loaders(composed));
     Ok(arguments)
+}
+
+/// QEMU's board says that it was started by a debugger, which leaves a script in memory. This one goes to the card, and
+/// sets what U-Boot sets when it finds a card by itself.
+fn zcu102_first_script(place: &Path) -> Result<PathBuf, String> {
+    const TEXT: &str = "\
+setenv devtype mmc
+setenv distro_bootpart 1
+for n in 0 1; do if load mmc ${n}:1 0x20100000 boot.scr; then setenv devnum ${n}; fi; done
+source 0x20100000
+";
+    let path = place.join("first.scr");
+    fs::write(&path, script::image(TEXT, "first")).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(path)
 }
 
 /// Takes the `-serial null` away that moves the console to the second line.

@@ -22,6 +22,17 @@ pub fn bl31_rpi4() -> Result<PathBuf, String> {
     file("arm-trusted-firmware", "usr/lib/arm-trusted-firmware/rpi4/bl31.bin")
 }
 
+/// U-Boot for ZCU102, the ELF file. Debian has it as source only: whoever has built it names it by this variable.
+pub fn uboot_zcu102() -> Result<PathBuf, String> {
+    const VARIABLE: &str = "PORTUNUS_ZCU102_UBOOT";
+    let file = std::env::var_os(VARIABLE).map(PathBuf::from);
+    file.filter(|file| file.is_file()).ok_or_else(|| {
+        format!(
+            "Debian has no U-Boot for ZCU102: build u-boot.elf for xilinx_zynqmp_virt (docs/boards.md) and name it by {VARIABLE}"
+        )
+    })
+}
+
 /// What stands in for firmware at EL3 on QEMU's ZCU102 (`qemu/el3`), built: Debian has no firmware for that chip, and QEMU
 /// not all of the chip that it would need.
 pub fn el3_zcu102() -> Result<Vec<u8>, String> {

@@ -12,6 +12,10 @@
     .equ    PSCI_SYSTEM_OFF, 0x84000008
     .equ    PSCI_FEATURES, 0x8400000a
     .equ    PSCI_CPU_ON, 0xc4000003
+    .equ    PM_GET_API_VERSION, 0xc2000001  // EEMI (UG1200): what U-Boot asks of the PMU's firmware
+    .equ    PM_MMIO_WRITE, 0xc2000013
+    .equ    PM_MMIO_READ, 0xc2000014
+    .equ    PM_GET_CHIPID, 0xc2000018
     .equ    NOT_SUPPORTED, -1
     .equ    INVALID, -2
     .equ    ALREADY_ON, -4
@@ -111,7 +115,35 @@ lower:
     case    PSCI_FEATURES, features
     case    PSCI_CPU_ON, cpu_on
     case    PSCI_SYSTEM_OFF, off
+    case    PM_GET_API_VERSION, pm_version
+    case    PM_MMIO_WRITE, pm_write
+    case    PM_MMIO_READ, pm_read
+    case    PM_GET_CHIPID, pm_chip
+    lsr     w10, w0, #24
+    cmp     w10, #0xc2                  // any other call of that firmware: done, nothing to report
+    b.eq    2f
     mov     x0, #NOT_SUPPORTED
+    b       back
+pm_version:
+    ldr     x0, =0x1000100000000        // 1.1, behind the status
+    b       back
+pm_write:                               // x1 address and mask, x2 value
+    mov     w10, w1
+    lsr     x11, x1, #32
+    ldr     w0, [x10]
+    bic     w0, w0, w11
+    and     w11, w11, w2
+    orr     w0, w0, w11
+    str     w0, [x10]
+    b       2f
+pm_read:
+    mov     w10, w1
+    ldr     w0, [x10]
+    lsl     x0, x0, #32
+    b       back
+pm_chip:
+    ldr     x0, =0x2473809300000000     // an xczu9eg
+    mov     x1, #0
     b       back
 version:
     mov     x0, #0x10000                // 1.0
