@@ -1,4 +1,4 @@
-//! The atomics of the rooms that loom checks, and the two ways in which CPUs take turns without waiting.
+//! The atomics of the rooms that loom checks, and the ways in which CPUs take turns without waiting.
 //!
 //! Under `cfg(loom)` the atomics are loom's, so that its model checker sees every access. Nothing here ever
 //! waits: whoever comes second either goes back to its guest ([`TryLock`]) or leaves a sign that the first
@@ -128,6 +128,72 @@ impl Default for Baton {
     }
 }
 
+/// A way to know that no CPU is still using what it found before a change.
+///
+/// Code that is called with a reference that anybody may replace ([`Events`](crate::evtchn::Events) has such) holds it for
+/// as long as one visit to EL2. Whoever replaced it calls [`Epochs::turn`], then waits, without waiting *there*, until
+/// [`Observer::has_seen`] answers `true` for every CPU: each of them has come to [`Epochs::observe`] between two visits.
+///
+/// The counter and the observers are sequentially consistent, as the replaced reference has to be. A CPU that observed the
+/// new epoch looks later at what was replaced before that, and finds the new; what it did with the old came before its
+/// observation, and so before everything that follows the answer `true`.
+#[derive(Debug)]
+pub struct Epochs(AtomicU64);
+
+/// What one CPU has seen of the [`Epochs`].
+#[derive(Debug)]
+pub struct Observer(AtomicU64);
+
+/// An epoch that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(u64);
+
+impl Epochs {
+    /// The first epoch, which every observer has seen.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Begins the next epoch.
+    #[must_use]
+    pub fn turn(&self) -> Epoch {
+        Epoch(self.0.fetch_add(1, Ordering::SeqCst).wrapping_add(1))
+    }
+
+    /// `observer`'s own CPU holds nothing that it found earlier.
+    #[inline]
+    pub fn observe(&self, observer: &Observer) {
+        observer.0.store(self.0.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+}
+
+impl Observer {
+    /// A CPU that holds nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Whether its CPU has been at [`Epochs::observe`] since `epoch` began.
+    #[must_use]
+    pub fn has_seen(&self, epoch: Epoch) -> bool {
+        self.0.load(Ordering::SeqCst) >= epoch.0
+    }
+}
+
+impl Default for Epochs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Default for Observer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
@@ -167,6 +233,19 @@ mod tests {
         });
         assert_eq!((turn, done.get()), (Turn::Unfinished, 4));
         assert_eq!(baton.ring(4, || {}), Turn::Done);
+    }
+
+    #[test]
+    fn an_epoch_is_seen_by_who_observes_after_it_began() {
+        let (epochs, one, two) = (Epochs::new(), Observer::new(), Observer::new());
+        let first = epochs.turn();
+        assert!(!one.has_seen(first));
+        epochs.observe(&one);
+        assert!(one.has_seen(first) && !two.has_seen(first));
+        let second = epochs.turn();
+        assert!(one.has_seen(first) && !one.has_seen(second));
+        epochs.observe(&two);
+        assert!(two.has_seen(first) && two.has_seen(second));
     }
 
     #[test]

@@ -5,32 +5,39 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use arrayvec::ArrayVec;
-use portunus::addr::{IpaSpan, PAGE_SIZE, Pa, PaSpan};
+use portunus::addr::{PAGE_SIZE, Pa, PaSpan};
 use portunus::console::Stream;
 use portunus::domain::guest_dtb::{self, Channel};
 use portunus::domain::gzip::Workspace;
 use portunus::domain::image::{self, File, Kernel};
 use portunus::domain::layout::{self, Layout};
+use portunus::domain::life::Lives;
+use portunus::domain::load::{Contents, Loading};
 use portunus::domain::map;
 use portunus::domain::ram::{self, Extent, Shortage};
 use portunus::evtchn::Builder;
 use portunus::hypercall::version;
 use portunus::mm::frames::Frames;
-use portunus::mm::stage2::{Access, Stage2};
-use portunus::plan::{self, ChannelView, Diagnostic, DomainPlan, Plan};
+use portunus::mm::stage2::Stage2;
+use portunus::plan::{self, Action, ChannelView, Diagnostic, DomainPlan, Plan};
 use portunus::vdev::pl011::Vpl011;
 use portunus::vdev::power::Start;
 use portunus::vgic::Vgic;
 
 use super::{Site, images};
 use crate::arch::aarch64::stage2::Tables;
-use crate::arch::aarch64::{cache, gic};
-use crate::run::{Domain, GRANT_FRAMES, GuestMemory, Home, Pages, Parts, TABLE_PAGES};
+use crate::arch::aarch64::{cache, timer};
+use crate::run::{
+    Domain, GRANT_FRAMES, GuestMemory, Home, Keeper, Pages, Parts, Ram, TABLE_PAGES, map_interrupt_interface,
+    map_ram,
+};
 
 /// A domain that has everything but places for its vCPUs.
 pub struct Built {
     memory: GuestMemory,
+    contents: Contents,
+    /// For a kernel that is unpacked again at each restart.
+    workspace: Option<Workspace>,
     vgic: Vgic,
     uart: Option<Vpl011>,
     stream: &'static Stream,
@@ -77,18 +84,22 @@ pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, Failure
         ram::provide(&layout.banks, |pages| site.frames.allocate(pages)).map_err(|Shortage(bytes)| {
             format!("{} KiB of its RAM are missing: not enough is free", bytes / 1024)
         })?;
-    for extent in &extents {
-        let span = PaSpan::new(extent.to, extent.span.size()).ok_or("its RAM wraps")?;
-        // SAFETY: allocated for this domain just now; EL2 maps all free RAM.
-        unsafe { cache::zero(span) };
-    }
-    file.copy(&mut workspace, &mut images::Filling::new(&extents, layout.kernel))
-        .map_err(|error| plan::no_kernel(planned, error))?;
-    fill(site, planned, &channels, &layout, &extents)?;
+    let contents = contents(site, planned, &channels, &layout, extents, file)?;
+    let mut loading = Loading::begin();
+    // SAFETY: allocated for this domain just now; EL2 maps all free RAM; its vCPUs are not there yet.
+    let mut ram = unsafe { Ram::new() };
+    while !loading
+        .step(&contents, Some(&mut workspace), &mut ram)
+        .map_err(|error| plan::no_kernel(planned, error))?
+    {}
     let no_devices = || String::from("no memory is left for its devices");
-    let memory = memory(site, &layout, &extents)?;
+    let memory = memory(site, &layout, &contents.extents)?;
+    let unpacks = matches!(contents.kernel, (File::Gzip(_), _));
+    let restarts = planned.life.actions().contains(&Action::Restart);
     Ok(Built {
         memory,
+        contents,
+        workspace: (unpacks && restarts).then_some(workspace),
         vgic: Vgic::new(planned.vcpus.len(), planned.spis, &[map::TIMER_VIRTUAL, map::TIMER_PHYSICAL])
             .ok_or_else(no_devices)?,
         uart: if planned.vpl011 { Some(Vpl011::new().ok_or_else(no_devices)?) } else { None },
@@ -110,8 +121,8 @@ pub fn connect(built: Built, events: &mut Builder, planned: &DomainPlan) -> Resu
     Ok(built)
 }
 
-/// The finished domain. It starts when its first vCPU's pCPU does.
-pub fn finish(built: Built, homes: Vec<Home>, planned: &DomainPlan) -> &'static Domain {
+/// The finished domain, and what its end will need. It starts when its first vCPU's pCPU does.
+pub fn finish(built: Built, homes: Vec<Home>, planned: &DomainPlan) -> (&'static Domain, Keeper) {
     let domain: &'static Domain = Box::leak(Box::new(Domain::new(Parts {
         id: planned.id,
         name: planned.name.as_str().into(),
@@ -120,12 +131,15 @@ pub fn finish(built: Built, homes: Vec<Home>, planned: &DomainPlan) -> &'static 
         stream: built.stream,
         homes: homes.into_boxed_slice(),
         memory: built.memory,
+        contents: built.contents,
+        start: built.start,
     })));
     if let Some(first) = domain.power.first() {
         // It is off, as all are, so the request is taken.
         let _ = first.request(built.start);
     }
-    domain
+    let lives = Lives::new(planned.life, timer::frequency());
+    (domain, Keeper::new(lives, built.workspace))
 }
 
 /// The domain's ends of static channels.
@@ -153,17 +167,30 @@ fn kernel(planned: &DomainPlan, workspace: &mut Workspace) -> Result<(File<'stat
     Ok(File::open(bytes, planned.memory, workspace).map_err(|error| plan::no_kernel(planned, error))?)
 }
 
-/// Ramdisk and device tree.
-fn fill(
+/// What the domain's memory holds when it starts.
+fn contents(
     site: &Site<'_>,
     planned: &DomainPlan,
     channels: &[Channel<'_>],
     layout: &Layout,
-    extents: &[Extent],
-) -> Result<(), String> {
-    if let (Some(module), Some(to)) = (planned.ramdisk, layout.ramdisk) {
-        images::copy(images::bytes(module)?, extents, to);
-    }
+    extents: Vec<Extent>,
+    kernel: File<'static>,
+) -> Result<Contents, String> {
+    let ramdisk = match (planned.ramdisk, layout.ramdisk) {
+        (Some(module), Some(to)) => Some((images::bytes(module)?, to)),
+        _ => None,
+    };
+    let tree = device_tree(site, planned, channels, layout)?;
+    Ok(Contents { extents, kernel: (kernel, layout.kernel), ramdisk, tree: (tree, layout.tree.start()) })
+}
+
+/// The device tree that the domain finds.
+fn device_tree(
+    site: &Site<'_>,
+    planned: &DomainPlan,
+    channels: &[Channel<'_>],
+    layout: &Layout,
+) -> Result<Box<[u8]>, String> {
     let mut tree = Vec::new();
     let room = layout.tree.size() as usize;
     tree.try_reserve_exact(room).map_err(|_| String::from("no memory is left for its device tree"))?;
@@ -182,8 +209,8 @@ fn fill(
     };
     let size = guest_dtb::write(&mut tree, &description, layout)
         .map_err(|_| String::from("its device tree does not fit the room for it"))?;
-    images::copy(tree.get(..size).unwrap_or_default(), extents, layout.tree);
-    Ok(())
+    tree.truncate(size);
+    Ok(tree.into_boxed_slice())
 }
 
 /// Stage 2 and the pages that the domain may place in it.
@@ -193,30 +220,23 @@ fn memory(site: &mut Site<'_>, layout: &Layout, extents: &[Extent]) -> Result<Gu
     let short = || String::from("no memory is left for its tables");
     let root = zeroed(frames, geometry.root_pages()).ok_or_else(short)?;
     let stage2 = Stage2::new(root, &geometry);
-    for Extent { span, to } in extents {
-        let mut tables = Tables(|| zeroed(frames, 1));
-        stage2
-            .map(&mut tables, *span, *to, Access::Ram)
-            .map_err(|why| format!("its RAM at {span} cannot be mapped: {why:?}"))?;
-    }
-    if let Some(pages) = gic::guest_pages() {
-        let mut tables = Tables(|| zeroed(frames, 1));
-        let span = IpaSpan::new(map::GICC, map::GICC_SIZE).filter(|span| span.size() == pages.size());
-        let span = span.ok_or("its GIC CPU interface is not of the size that guests expect")?;
-        stage2
-            .map(&mut tables, span, pages.start(), Access::Device)
-            .map_err(|why| format!("its GIC CPU interface cannot be mapped: {why:?}"))?;
+    let mut pages = Vec::new();
+    let mut tables = Tables(|| zeroed(frames, 1).inspect(|page| pages.push(*page)));
+    map_ram(&stage2, &mut tables, extents)
+        .map_err(|(span, why)| format!("its RAM at {span} cannot be mapped: {why:?}"))?;
+    map_interrupt_interface(&stage2, &mut tables)
+        .map_err(|why| format!("its GIC CPU interface cannot be mapped: {why:?}"))?;
+    let used = pages.len();
+    for _ in 0..TABLE_PAGES {
+        pages.push(zeroed(frames, 1).ok_or_else(short)?);
     }
     let mut special = [Pa::new(0); 1 + GRANT_FRAMES];
     for page in &mut special {
         *page = zeroed(frames, 1).ok_or_else(short)?;
     }
-    let mut tables = ArrayVec::new();
-    for _ in 0..TABLE_PAGES {
-        tables.push(zeroed(frames, 1).ok_or_else(short)?);
-    }
-    let banks: Vec<IpaSpan> = layout.banks.clone();
-    Ok(GuestMemory::new(banks, stage2, geometry.ipa_bits(), Pages { special, tables }))
+    let root = PaSpan::new(root, geometry.root_pages() as u64 * PAGE_SIZE).ok_or_else(short)?;
+    let pages = Pages { root, special, tables: (pages, used) };
+    Ok(GuestMemory::new(layout.banks.clone(), stage2, geometry.ipa_bits(), pages))
 }
 
 /// A run of `pages` zeroed pages.

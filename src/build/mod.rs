@@ -23,13 +23,14 @@ use portunus::mm::stage2::Geometry;
 use portunus::plan::{DomainPlan, Plan, VcpuPlan};
 use portunus::prediction::Verdict;
 use portunus::sched::{MAX_VCPUS, Scheduler};
+use portunus::sync::Epochs;
 use portunus::vdev::idregs::{IdValues, Limits, guest_view, table};
 use portunus::vgic::{VcpuSet, Version};
 
 use crate::arch::aarch64::gic::Interface;
 use crate::arch::aarch64::vcpu::Registers;
 use crate::arch::aarch64::{cache, timer};
-use crate::run::{Domain, Home, Local, Pcpu, Vcpu, World};
+use crate::run::{Domain, Home, Keeper, Local, Pcpu, Vcpu, World};
 
 /// What domains are built with.
 struct Site<'a> {
@@ -78,11 +79,11 @@ pub fn world(
             .and_then(|built| Ok((built, homes(planned, &mut benches, started)?)))
         {
             Ok((built, homes)) => {
-                let domain = domain::finish(built, homes, planned);
+                let (domain, keeper) = domain::finish(built, homes, planned);
                 for (vcpu, home) in (0..).map(VcpuId::new).zip(&domain.homes) {
                     events.hang_bell(domain.id, vcpu, home.pcpu.bell(home.slot));
                 }
-                seat(domain, &mut benches, started);
+                seat(domain, keeper, &mut benches, started);
                 let place = domain.id.index();
                 domains.resize(domains.len().max(place + 1), None);
                 if let Some(slot) = domains.get_mut(place) {
@@ -107,6 +108,8 @@ pub fn world(
     let world = World {
         events,
         domains,
+        pcpus: pcpus.to_vec(),
+        epochs: Epochs::new(),
         channels: plan.channels.clone(),
         view: guest_view(&common, Limits { gicv3: gic == Version::V3, ipa_bits: geometry.ipa_bits() as u8 }),
         verdict: pcpus
@@ -171,13 +174,14 @@ fn bench(benches: &mut [Bench], cpu: CpuId) -> Option<&mut Bench> {
     benches.iter_mut().find(|bench| bench.pcpu.cpu == cpu)
 }
 
-/// Puts the vCPUs of `domain` where their homes are, in the order of the slots there.
-fn seat(domain: &'static Domain, benches: &mut [Bench], counter_offset: u64) {
+/// Puts the vCPUs of `domain` where their homes are, in the order of the slots there. The first has the keeper.
+fn seat(domain: &'static Domain, keeper: Keeper, benches: &mut [Bench], counter_offset: u64) {
+    let mut keeper = Some(Box::new(keeper));
     for (number, home) in (0u16..).zip(&domain.homes) {
         if let Some(bench) = bench(benches, home.pcpu.cpu) {
             let id = VcpuId::new(number);
             let registers = Registers::new(id, domain.memory.root(), domain.id.get() as u8, counter_offset);
-            bench.vcpus.push(Vcpu::new(domain, id, registers));
+            bench.vcpus.push(Vcpu::new(domain, id, registers, keeper.take()));
         }
     }
 }

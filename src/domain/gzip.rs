@@ -6,13 +6,14 @@
 //! trailer is found from the end: the module's `reg` must have the exact size, as Xen's binding demands too.
 //!
 //! Nothing grows with the kernel: the window of 32 KiB that the format needs and the decoder's 11 KiB of tables are the
-//! [`Workspace`], which one boot uses for all domains.
+//! [`Workspace`]. It is made once; a domain whose kernel is compressed keeps it for its restarts, which may not allocate.
 
 use alloc::boxed::Box;
 use alloc::vec;
 use core::fmt;
 
 use miniz_oxide::inflate::TINFLStatus;
+use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_HAS_MORE_INPUT;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
 /// Length of the fixed part of a member's header (RFC 1952, 2.3).
@@ -21,6 +22,8 @@ const HEADER: usize = 10;
 const TRAILER: usize = 8;
 /// How far back a deflate stream may refer (RFC 1951, 2).
 const WINDOW: usize = 32 * 1024;
+/// Most of the input that is read in one turn: it may unpack to nothing at all.
+const INPUT: usize = 32 * 1024;
 
 /// Why a compressed file cannot be unpacked. Each displays as what is wrong; [`GzipError::help`] is the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +159,17 @@ impl<'a> Gzip<'a> {
         u64::from(self.size)
     }
 
+    /// Unpacks everything into `sink`. After an error the sink has been given some bytes that mean nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`GzipError`].
+    pub fn unpack(&self, workspace: &mut Workspace, sink: &mut impl Sink) -> Result<(), GzipError> {
+        let mut unpacking = Unpacking::begin(self, workspace);
+        while !unpacking.step(self, workspace, sink)? {}
+        Ok(())
+    }
+
     /// The first `N` unpacked bytes: enough of a kernel to read its header.
     ///
     /// # Errors
@@ -163,58 +177,101 @@ impl<'a> Gzip<'a> {
     /// See [`GzipError`]; [`GzipError::WrongSize`] if there are fewer.
     pub fn head<const N: usize>(&self, workspace: &mut Workspace) -> Result<[u8; N], GzipError> {
         let mut head = Head { bytes: [0; N], filled: 0 };
-        let ended = self.inflate(workspace, &mut head);
-        match ended {
-            _ if head.filled == N => Ok(head.bytes),
-            Ok(_) => Err(GzipError::WrongSize),
-            Err(error) => Err(error),
-        }
+        let mut inflating = Inflating::begin(workspace);
+        // Ends: the input does.
+        let ended = loop {
+            match inflating.turn(self.deflated, workspace, &mut head) {
+                Ok(None) => {}
+                Ok(Some(_)) => break GzipError::WrongSize,
+                Err(error) => break error,
+            }
+        };
+        if head.filled == N { Ok(head.bytes) } else { Err(ended) }
+    }
+}
+
+/// A file on its way into memory, a piece at a time.
+///
+/// What is unpacked so far is in the [`Workspace`] too: it serves one file until that is done.
+pub struct Unpacking {
+    inflating: Inflating,
+    left: u64,
+    checksum: Crc32,
+}
+
+impl Unpacking {
+    /// Starts at the beginning of `gzip`.
+    #[must_use]
+    pub fn begin(gzip: &Gzip<'_>, workspace: &mut Workspace) -> Self {
+        Self { inflating: Inflating::begin(workspace), left: gzip.size(), checksum: Crc32::new() }
     }
 
-    /// Unpacks everything into `sink`. After an error the sink has been given some bytes that mean nothing.
+    /// Gives the next piece, at most 32 KiB, to `sink`. Whether it was the last.
     ///
     /// # Errors
     ///
-    /// See [`GzipError`].
-    pub fn unpack(&self, workspace: &mut Workspace, sink: &mut impl Sink) -> Result<(), GzipError> {
-        let mut counted = Counted { sink, left: self.size(), checksum: Crc32::new(), too_many: false };
-        let ended = self.inflate(workspace, &mut counted);
+    /// See [`GzipError`]; then the sink has been given some bytes that mean nothing.
+    pub fn step(
+        &mut self,
+        gzip: &Gzip<'_>,
+        workspace: &mut Workspace,
+        sink: &mut impl Sink,
+    ) -> Result<bool, GzipError> {
+        let mut counted =
+            Counted { sink, left: &mut self.left, checksum: &mut self.checksum, too_many: false };
+        let ended = self.inflating.turn(gzip.deflated, workspace, &mut counted);
         if counted.too_many {
             return Err(GzipError::WrongSize);
         }
-        let unread = ended?;
-        if unread != 0 {
-            return Err(GzipError::Excess(unread));
-        }
-        match (counted.left, counted.checksum.value() == self.checksum) {
-            (0, true) => Ok(()),
-            (0, false) => Err(GzipError::WrongChecksum),
-            _ => Err(GzipError::WrongSize),
+        match ended? {
+            None => Ok(false),
+            Some(unread @ 1..) => Err(GzipError::Excess(unread)),
+            Some(0) if self.left != 0 => Err(GzipError::WrongSize),
+            Some(0) if self.checksum.value() != gzip.checksum => Err(GzipError::WrongChecksum),
+            Some(0) => Ok(true),
         }
     }
+}
 
-    /// Runs the decoder to the end of its stream; answers how many bytes were not read.
-    fn inflate(&self, workspace: &mut Workspace, sink: &mut impl Sink) -> Result<u64, GzipError> {
+/// Where the decoder is in its input and in its window.
+struct Inflating {
+    read: usize,
+    at: usize,
+}
+
+impl Inflating {
+    fn begin(workspace: &mut Workspace) -> Self {
+        workspace.decoder.init();
+        Self { read: 0, at: 0 }
+    }
+
+    /// Runs the decoder until the window is full, a piece of the input is used up, or the stream ends: then answers
+    /// how many bytes were not read.
+    fn turn(
+        &mut self,
+        deflated: &[u8],
+        workspace: &mut Workspace,
+        sink: &mut impl Sink,
+    ) -> Result<Option<u64>, GzipError> {
         let Workspace { decoder, window } = workspace;
-        decoder.init();
-        let (mut input, mut at) = (self.deflated, 0);
-        // Ends: every turn but the last writes at least one byte, or it is an error; the sinks take only so many.
-        loop {
-            let (status, read, written) = decompress(decoder, input, window, at, 0);
-            input = input.get(read..).unwrap_or_default();
-            let end = at.saturating_add(written);
-            if !sink.write(window.get(at..end).unwrap_or_default()) {
-                return Err(GzipError::NoRoom);
-            }
-            at = if end >= WINDOW { 0 } else { end };
-            match status {
-                TINFLStatus::Done => return Ok(input.len() as u64),
-                TINFLStatus::HasMoreOutput if written > 0 => {}
-                TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => {
-                    return Err(GzipError::Truncated);
-                }
-                _ => return Err(GzipError::Damaged),
-            }
+        let rest = deflated.get(self.read..).unwrap_or_default();
+        let (input, flags) = match rest.get(..INPUT) {
+            Some(piece) if piece.len() < rest.len() => (piece, TINFL_FLAG_HAS_MORE_INPUT),
+            _ => (rest, 0),
+        };
+        let (status, read, written) = decompress(decoder, input, window, self.at, flags);
+        self.read = self.read.saturating_add(read);
+        let end = self.at.saturating_add(written);
+        if !sink.write(window.get(self.at..end).unwrap_or_default()) {
+            return Err(GzipError::NoRoom);
+        }
+        self.at = if end >= WINDOW { 0 } else { end };
+        match status {
+            TINFLStatus::Done => Ok(Some(deflated.len().saturating_sub(self.read) as u64)),
+            TINFLStatus::HasMoreOutput if written > 0 => Ok(None),
+            TINFLStatus::NeedsMoreInput if flags != 0 && read > 0 => Ok(None),
+            TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => Err(GzipError::Truncated),
+            _ => Err(GzipError::Damaged),
         }
     }
 }
@@ -268,8 +325,8 @@ impl<const N: usize> Sink for Head<N> {
 /// Hands on no more bytes than were announced, and sums them up.
 struct Counted<'a, S> {
     sink: &'a mut S,
-    left: u64,
-    checksum: Crc32,
+    left: &'a mut u64,
+    checksum: &'a mut Crc32,
     too_many: bool,
 }
 
@@ -279,7 +336,7 @@ impl<S: Sink> Sink for Counted<'_, S> {
             self.too_many = true;
             return false;
         };
-        self.left = left;
+        *self.left = left;
         self.checksum.add(bytes);
         self.sink.write(bytes)
     }

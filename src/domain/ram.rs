@@ -62,6 +62,16 @@ fn run(at: Ipa, left: u64, largest: u64) -> u64 {
     alignment.min(fits).min(largest)
 }
 
+/// Where `at` lies in physical memory, and how many bytes of its extent begin there. `extents` ascend.
+#[must_use]
+pub fn find(extents: &[Extent], at: Ipa) -> Option<(Pa, u64)> {
+    let behind = extents.partition_point(|extent| extent.span.start() <= at);
+    let extent = extents.get(behind.checked_sub(1)?)?;
+    let offset = at.checked_sub(extent.span.start())?;
+    let left = extent.span.size().checked_sub(offset).filter(|left| *left != 0)?;
+    Some((extent.to.checked_add(offset)?, left))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +114,20 @@ mod tests {
     fn a_shortage_says_how_much_is_missing() {
         let error = provide(&[bank(0x4000_0000, 8 * MIB)], source(6 * MIB, GIB)).unwrap_err();
         assert_eq!(error, Shortage(2 * MIB));
+    }
+
+    #[test]
+    fn an_address_is_found_in_its_extent_and_nowhere_else() {
+        let at = |start, size, to| Extent { span: bank(start, size), to: Pa::new(to) };
+        let extents = [at(0x4000_0000, MIB, GIB), at(0x4010_0000, MIB, 8 * GIB), at(0x2_0000_0000, MIB, 0)];
+        let find = |at| find(&extents, Ipa::new(at)).map(|(to, left)| (to.get(), left));
+        assert_eq!(find(0x3fff_ffff), None);
+        assert_eq!(find(0x4000_0000), Some((GIB, MIB)));
+        assert_eq!(find(0x400f_ffff), Some((GIB + MIB - 1, 1)));
+        assert_eq!(find(0x4010_0800), Some((8 * GIB + 0x800, MIB - 0x800)));
+        assert_eq!(find(0x4020_0000), None);
+        assert_eq!(find(0x2_0000_0010), Some((0x10, MIB - 0x10)));
+        assert_eq!(find(u64::MAX), None);
     }
 
     proptest! {

@@ -14,6 +14,7 @@ use super::testing::{dom, end};
 use super::word::Word;
 use super::*;
 use crate::addr::{DomainId, Port, VcpuId};
+use crate::sync::{Epochs, Observer};
 
 const A: DomainId = dom(1);
 const B: DomainId = dom(2);
@@ -419,5 +420,44 @@ fn loom_an_event_that_survives_a_rearm_is_announced() {
         }
         world.events.send(A, P1, &*world).unwrap();
         assert_eq!((info.selector.get() & 1, info.upcall.get()), (1, 1));
+    });
+}
+
+/// A peer sends while the domain is made ready and its memory filled anew: what was filled after the peer's CPU was seen
+/// between two visits to EL2 stays as it is, whatever place for events was registered there before.
+#[test]
+fn loom_no_send_writes_to_memory_that_was_filled_for_the_next_life() {
+    loom::model(|| {
+        let world = World::new();
+        let old = leak(VcpuInfo::new());
+        world.events.register_vcpu_info(B, V0, old, &*world).unwrap();
+        let seen = Arc::new((Epochs::new(), Observer::new()));
+        let sender = {
+            let (world, seen) = (world.clone(), seen.clone());
+            thread::spawn(move || {
+                seen.0.observe(&seen.1);
+                world.send(P1);
+                seen.0.observe(&seen.1);
+            })
+        };
+        world.events.rearm(B).unwrap();
+        let epoch = seen.0.turn();
+        let filled = seen.1.has_seen(epoch);
+        if filled {
+            old.selector.swap(0);
+            old.upcall.swap(0);
+        }
+        sender.join().unwrap();
+        if filled {
+            assert_eq!(
+                (old.selector.get(), old.upcall.get()),
+                (0, 0),
+                "a late sender wrote to the new memory"
+            );
+        }
+        if world.b.pending[0].get() != 0 {
+            let info = &world.b.vcpu_info;
+            assert_eq!((info.selector.get() & 1, info.upcall.get()), (1, 1), "an event is there, untold");
+        }
     });
 }

@@ -81,6 +81,9 @@ pub trait Caller: Attention {
     /// Remembers where `vcpu` wants its run states accounted: an address of its own stage 1. What cannot be written when
     /// there is something to write is not written.
     fn register_runstate(&self, vcpu: VcpuId, area: Gva);
+    /// A watchdog of the domain was started, fed or stopped: whoever keeps time for it looks at
+    /// [`CallState::watchdog_deadline`] again.
+    fn watchdogs_changed(&self);
     /// System time in ns since boot.
     fn now(&self) -> u64;
     /// PSTATE.I of the guest: whether it holds off interrupts.

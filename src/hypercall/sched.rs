@@ -65,9 +65,10 @@ fn watchdog(caller: &impl Caller, arg: Gva) -> Answer {
     let op = Record::<8>::read(caller, arg)?;
     let (number, timeout) = (op.u32::<0>(), u64::from(op.u32::<4>()));
     let deadline = caller.now().saturating_add(timeout.saturating_mul(NS_PER_S));
-    if number == 0 {
-        return Ok(caller.state().start_watchdog(deadline)?.into());
-    }
-    caller.state().feed_watchdog(number, (timeout != 0).then_some(deadline))?;
-    Ok(0)
+    let answer = match number {
+        0 => caller.state().start_watchdog(deadline)?,
+        _ => caller.state().feed_watchdog(number, (timeout != 0).then_some(deadline)).map(|()| 0)?,
+    };
+    caller.watchdogs_changed();
+    Ok(answer.into())
 }

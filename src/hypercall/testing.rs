@@ -71,6 +71,7 @@ pub(super) enum Effect {
     Map(SpecialPage, u64),
     Unmap(u64),
     Runstate(u16, u64),
+    Watchdogs,
 }
 
 struct Page {
@@ -256,6 +257,9 @@ impl Caller for Guest {
     }
     fn register_runstate(&self, vcpu: VcpuId, area: Gva) {
         self.effects.borrow_mut().push(Effect::Runstate(vcpu.get(), area.get()));
+    }
+    fn watchdogs_changed(&self) {
+        self.effects.borrow_mut().push(Effect::Watchdogs);
     }
     fn now(&self) -> u64 {
         self.now.get()

@@ -177,6 +177,10 @@ codes! {
     GrantVersion = 336, Warning, "grant tables have version 1 only";
     GrantFrames = 337, Note, "number of grant-table frames is fixed";
     MaptrackFrames = 338, Note, "grants are not mapped";
+    ActionUnknown = 340, Error, "unknown action at the end of a domain";
+    ActionFirmware = 341, Warning, "no firmware for an action";
+    RestartLimit = 342, Error, "restart limit cannot be read";
+    RestartNever = 343, Warning, "restart property without a restart";
 
     KernelMissing = 401, Error, "domain without a kernel";
     KernelTwice = 402, Error, "domain with two kernels";

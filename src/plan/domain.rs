@@ -11,8 +11,8 @@ use super::code::Code;
 use super::diagnostic::{At, Diagnostics, Quoted};
 use super::modules::{self, Images};
 use super::placement::{self, Pinned};
-use super::{Gic, Machine, Site};
-use super::{chosen, features, images};
+use super::{Gic, LifePlan, Machine, Site};
+use super::{chosen, features, images, life};
 use crate::addr::{DomainId, GIB, MIB, PAGE_SIZE};
 use crate::fdt::{Node, Prop};
 
@@ -53,6 +53,8 @@ pub(super) struct Draft<'c, 't> {
     pub enhanced: bool,
     /// SPIs of its virtual GIC.
     pub spis: u32,
+    /// What becomes of it when it ends.
+    pub life: LifePlan,
 }
 
 /// Reads the domains among the children of `/chosen`, and reports those that are elsewhere.
@@ -92,6 +94,7 @@ fn draft<'c, 't>(
     let vpl011 = features::flag(&node, "vpl011", diags);
     let spis = spis(&node, vpl011, diags);
     let enhanced = features::enhanced(&node, diags);
+    let life = life::read(&node, machine, diags);
     features::refuse(&node, diags);
     let images = modules::read(&node, site, diags);
     let room = memory.filter(|memory| modules::fit(&node, &images, *memory, diags)).zip(vcpus);
@@ -109,6 +112,7 @@ fn draft<'c, 't>(
         vpl011,
         enhanced,
         spis: spis.unwrap_or(0),
+        life,
     }
 }
 

@@ -88,8 +88,10 @@ fn look(plan: &KernelPlan, limit: u64, files: &dyn Files) -> Result<Option<Kerne
     }
     let mut workspace = Workspace::new();
     let (file, kernel) = File::open(bytes, limit, &mut workspace)?;
-    if files.are_unpacked() {
-        file.copy(&mut workspace, &mut Nowhere)?;
+    if let File::Gzip(gzip) = file
+        && files.are_unpacked()
+    {
+        gzip.unpack(&mut workspace, &mut Nowhere).map_err(ImageError::Gzip)?;
     }
     Ok(Some(kernel))
 }

@@ -22,6 +22,7 @@ mod diagnostic;
 mod domain;
 mod features;
 mod images;
+mod life;
 mod machine;
 mod modules;
 mod options;
@@ -179,5 +180,6 @@ fn finish(draft: Draft<'_, '_>, vcpus: Vec<VcpuPlan>) -> Option<DomainPlan> {
         vpl011: draft.vpl011,
         enhanced: draft.enhanced,
         spis: draft.spis,
+        life: draft.life,
     })
 }

@@ -3,7 +3,9 @@
 use core::fmt;
 
 use super::plural::Count;
-use super::{ChannelView, Direction, DomainPlan, EnableMethod, Gic, Machine, Plan};
+use super::{
+    Action, ChannelView, Direction, DomainPlan, EnableMethod, Gic, LifePlan, Machine, Plan, RestartLimit,
+};
 use crate::addr::{MIB, PaSpan};
 
 /// Displays a plan as text, one fact a line, without a line break at the end.
@@ -85,8 +87,36 @@ impl Table<'_> {
         let vpl011 = if domain.vpl011 { "vPL011, " } else { "" };
         let hypervisor = if domain.enhanced { "/hypervisor node, " } else { "" };
         writeln!(f, "  devices    {vpl011}{hypervisor}{} SPIs", domain.spis)?;
+        self.life(domain, f)?;
         // Domains times channels, both bounded; a table for people may take that long.
         self.0.channels_of(domain.id).try_for_each(|channel| self.channel(&channel, f))
+    }
+
+    /// What becomes of it when it ends, where that is not the usual thing.
+    fn life(&self, domain: &DomainPlan, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (life, usual) = (domain.life, LifePlan::default());
+        if life == usual {
+            return Ok(());
+        }
+        let cases = ["poweroff", "reboot", "crash", "watchdog"].into_iter().zip(life.actions());
+        for (index, (case, action)) in cases.enumerate() {
+            let action = match action {
+                Action::Stop => "stop",
+                Action::Restart => "restart",
+                Action::ResetMachine => "reset machine",
+                Action::PowerOffMachine => "power off machine",
+            };
+            write!(f, "{}{case}: {action}", if index == 0 { "  at end     " } else { ", " })?;
+        }
+        let RestartLimit { count, seconds } = life.limit;
+        write!(f, "\n             at most {}", Count(count as usize, "restart"))?;
+        if let Some(seconds) = seconds {
+            write!(f, " in {seconds} s")?;
+        }
+        if life.delay != 0 {
+            write!(f, ", each after {} ms", life.delay)?;
+        }
+        f.write_str("\n")
     }
 
     fn channel(&self, channel: &ChannelView<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -272,6 +272,70 @@ pub struct DomainPlan {
     pub enhanced: bool,
     /// Number of SPIs of its virtual GIC, a multiple of 32 (0-960).
     pub spis: u32,
+    /// What becomes of it when it ends.
+    pub life: LifePlan,
+}
+
+/// What becomes of a domain when it ends, and how often it may start again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LifePlan {
+    /// When it switches itself off.
+    pub poweroff: Action,
+    /// When it asks to be started again.
+    pub reboot: Action,
+    /// When it says that it has crashed, or the hardware reports an error on its behalf.
+    pub crash: Action,
+    /// When a watchdog of its own runs out.
+    pub watchdog: Action,
+    /// How often it may start again.
+    pub limit: RestartLimit,
+    /// How long it stays off before it starts again, in milliseconds.
+    pub delay: u32,
+}
+
+/// What is done when a domain ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The domain stays off, as under Xen.
+    Stop,
+    /// It starts again, as from power-on.
+    Restart,
+    /// The whole machine is reset.
+    ResetMachine,
+    /// The whole machine is switched off.
+    PowerOffMachine,
+}
+
+/// How often a domain may start again before it stays off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestartLimit {
+    /// So many times...
+    pub count: u32,
+    /// ...in any so many seconds, or since power-on.
+    pub seconds: Option<u32>,
+}
+
+impl LifePlan {
+    /// What is done in each case.
+    #[must_use]
+    pub const fn actions(&self) -> [Action; 4] {
+        [self.poweroff, self.reboot, self.crash, self.watchdog]
+    }
+}
+
+impl Default for LifePlan {
+    /// Who reboots, or was found hanging, comes back; who is done, or has crashed, does not. Ten times in ten seconds is
+    /// more often than anything useful starts.
+    fn default() -> Self {
+        Self {
+            poweroff: Action::Stop,
+            reboot: Action::Restart,
+            crash: Action::Stop,
+            watchdog: Action::Restart,
+            limit: RestartLimit { count: 10, seconds: Some(10) },
+            delay: 0,
+        }
+    }
 }
 
 /// One vCPU of a domain.

@@ -135,6 +135,12 @@ pub fn pump() -> Option<Pumped> {
     })
 }
 
+/// Sends what is left, for at most half a second: before the machine is taken from domains that may still be talking.
+pub fn flush() {
+    let end = timer::now() + u64::from(timer::frequency()) / 2;
+    while !matches!(pump(), None | Some(Pumped::Done)) && timer::now() < end {}
+}
+
 /// Sends everything that is left and goes back to waiting for each byte. When nobody else has anything to say.
 pub fn stop_live() {
     /// The UART sends 4 KiB a stream; what is not out after so many looks never will be.

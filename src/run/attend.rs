@@ -23,6 +23,9 @@ impl Here<'_> {
             let next = self.local.scheduler.pick(timer::now());
             self.account();
             if let Some(slot) = next.filter(|slot| self.local.loaded != Some(*slot)) {
+                if self.restart(slot) {
+                    continue;
+                }
                 self.switch_to(slot);
                 self.account();
             }
@@ -46,8 +49,8 @@ impl Here<'_> {
     }
 
     /// Makes the timer and the trap of WFI fit those who can run now.
-    fn share(&mut self) {
-        let alarms = [self.local.scheduler.next_interrupt(), self.local.console_due];
+    pub(super) fn share(&mut self) {
+        let alarms = [self.local.scheduler.next_interrupt(), self.local.console_due, self.local.watchdog_due];
         timer::set_alarm(alarms.into_iter().flatten().min());
         let shared = self.local.scheduler.is_shared();
         if self.local.wfi_traps != shared {
@@ -61,6 +64,8 @@ impl Here<'_> {
     fn attend(&mut self) {
         self.pcpu.forget_ringing();
         let (upcalls, others) = self.pcpu.doorbell.take();
+        // Nothing is held here, and who rang for an epoch has begun it before.
+        self.world.epochs.observe(&self.pcpu.observer);
         for slot in slots(upcalls & !others) {
             self.event(slot);
         }
@@ -85,9 +90,13 @@ impl Here<'_> {
     /// its poll ended.
     fn tend(&mut self, slot: Slot) {
         let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) else { return };
-        if vcpu.domain.stopped().is_some() {
-            return self.retire(slot);
+        if let Some(ended) = vcpu.domain.stopped() {
+            return self.retire(slot, ended);
         }
+        if vcpu.keeper.is_some() {
+            self.watch(slot);
+        }
+        let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) else { return };
         if let Some(start) = vcpu.domain.power.get(vcpu.id.index()).and_then(|power| power.take_start()) {
             return self.begin(slot, start);
         }
@@ -149,8 +158,8 @@ impl Here<'_> {
         self.local.reschedule = true;
     }
 
-    /// Switches the hardware from whoever is loaded to the vCPU in `slot`.
-    fn switch_to(&mut self, slot: Slot) {
+    /// Takes whoever is loaded out of the hardware, to be switched in again later.
+    pub(super) fn put_away(&mut self) {
         let _ = self.sample_timers();
         if let Some((vcpu, interface)) = self.local.current_and_interface() {
             vcpu.registers.stop_timers();
@@ -158,6 +167,13 @@ impl Here<'_> {
             vcpu.registers.save(self.frame);
             vcpu.domain.publish(woken, self.pcpu);
         }
+        self.local.loaded = None;
+        self.pcpu.set_calling(None);
+    }
+
+    /// Switches the hardware from whoever is loaded to the vCPU in `slot`.
+    fn switch_to(&mut self, slot: Slot) {
+        self.put_away();
         self.local.loaded = Some(slot);
         let Some(vcpu) = self.local.current() else { return };
         vcpu.registers.restore(self.frame);

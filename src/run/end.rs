@@ -2,16 +2,24 @@
 
 use core::sync::atomic::Ordering;
 
+use portunus::addr::VcpuId;
 use portunus::hypercall::ShutdownReason;
 use portunus::plan::WhenDone;
 use portunus::sched::Slot;
-use portunus::vgic::VcpuSet;
+use portunus::vgic::{LrBank, VcpuSet};
 
 use super::Here;
-use super::interrupt::pump;
-use super::world::{Domain, World};
+use super::world::{Domain, Ended, World};
+use crate::arch::aarch64::el1::stop_walks;
 use crate::arch::aarch64::psci::Firmware;
 use crate::platform::console;
+
+/// What can be done with the machine.
+#[derive(Clone, Copy)]
+pub(super) enum Machine {
+    Reset,
+    PowerOff,
+}
 
 impl Here<'_> {
     /// Stops `domain`: every pCPU that has vCPUs of it is told to take them out.
@@ -21,38 +29,51 @@ impl Here<'_> {
         }
     }
 
-    /// The domain of the vCPU in `slot` has stopped.
-    pub(super) fn retire(&mut self, slot: Slot) {
+    /// The domain of the vCPU in `slot` has stopped: takes the vCPU out, once. Whoever takes the last one out tells the home
+    /// of the first, where it is decided what becomes of the domain.
+    pub(super) fn retire(&mut self, slot: Slot, ended: Ended) {
         let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) else { return };
-        if core::mem::replace(&mut vcpu.retired, true) {
-            return;
+        let first = vcpu.id == VcpuId::new(0);
+        if vcpu.retired.replace(ended.life) != Some(ended.life) {
+            let domain = vcpu.domain;
+            self.turn_off(slot);
+            if self.local.loaded.is_none() {
+                // The tables of the domain may be written anew, and its VMID is still in VTTBR_EL2.
+                stop_walks();
+            }
+            if let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) {
+                vcpu.bank = LrBank::new(vcpu.id);
+            }
+            if domain.remaining.fetch_sub(1, Ordering::AcqRel) == 1 && !first {
+                domain.publish(VcpuSet::one(VcpuId::new(0)), self.pcpu);
+            }
         }
-        let domain = vcpu.domain;
-        self.turn_off(slot);
-        if domain.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.gone(domain);
+        if first {
+            self.bury(slot);
         }
     }
 
-    /// The last vCPU of `domain` is out.
-    fn gone(&mut self, domain: &Domain) {
-        domain.stream.finish();
-        let what = match domain.stopped() {
-            Some(ShutdownReason::PowerOff) | None => "has powered off",
-            Some(ShutdownReason::Reboot | ShutdownReason::SoftReset) => {
-                "asked to be restarted, which is not supported yet; it stays off"
-            }
-            Some(ShutdownReason::Suspend) => "suspended itself; it stays off",
-            Some(ShutdownReason::Watchdog) => "was stopped by its watchdog",
-            Some(ShutdownReason::Crash | ShutdownReason::Other(_)) => "has crashed",
-        };
-        log::info!("{} {what}", domain.name);
+    /// A domain is out for good.
+    pub(super) fn gone(&mut self) {
         if self.world.running.fetch_sub(1, Ordering::AcqRel) == 1 {
             console::stop_live();
             summarise(self.world);
             finish(self.world);
         }
-        pump(self.pcpu);
+    }
+
+    /// A domain's end is the machine's; if nobody can do it, it is the domain's.
+    pub(super) fn end_machine(&mut self, what: Machine) {
+        if let Some(conduit) = self.world.psci {
+            console::flush();
+            let firmware = Firmware::new(conduit);
+            match what {
+                Machine::Reset => firmware.system_reset(),
+                Machine::PowerOff => firmware.system_off(),
+            }
+        }
+        log::warn!("this machine's firmware does not do it: the domain stays off");
+        self.gone();
     }
 }
 
@@ -62,9 +83,12 @@ pub fn nothing_to_run(world: &World) {
     finish(world);
 }
 
-/// What went over each channel, both ways.
+/// What went over each channel, both ways, and who started more than once.
 fn summarise(world: &World) {
     log::info!("all domains have shut down");
+    for domain in world.domains.iter().flatten().filter(|domain| domain.lives() != 0) {
+        log::info!("{}: {} restarts", domain.name, domain.lives());
+    }
     for channel in &world.channels {
         let [first, second] = channel.ends;
         for (from, to) in [(first, second), (second, first)] {

@@ -4,6 +4,7 @@ use portunus::addr::{DomainId, Gva, Ipa, VcpuId};
 use portunus::evtchn::{Attention, Bell, Events, Sender, VcpuInfo};
 use portunus::hypercall::{CallState, Caller, Fault, MapError, Outcome, PlaceError, SpecialPage};
 use portunus::sched::nanoseconds;
+use portunus::vgic::VcpuSet;
 
 use super::Here;
 use super::interrupt::pump;
@@ -83,12 +84,12 @@ impl Here<'_> {
 
 impl World {
     /// System time in ns.
-    fn system_time(&self) -> u64 {
+    pub(super) fn system_time(&self) -> u64 {
         nanoseconds(timer::now().saturating_sub(self.started), self.frequency)
     }
 
     /// Counter value at system time `time` (ns), rounded up.
-    fn ticks_at(&self, time: u64) -> u64 {
+    pub(super) fn ticks_at(&self, time: u64) -> u64 {
         let ticks = (u128::from(time) * u128::from(self.frequency)).div_ceil(1_000_000_000);
         self.started.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
     }
@@ -170,6 +171,10 @@ impl Caller for Call {
             // Its home writes before the guest goes on.
             home.pcpu.ring_other(home.slot, self.pcpu);
         }
+    }
+
+    fn watchdogs_changed(&self) {
+        self.domain.publish(VcpuSet::one(VcpuId::new(0)), self.pcpu);
     }
 
     fn now(&self) -> u64 {

@@ -80,6 +80,9 @@ impl Here<'_> {
         if self.local.console_due.take_if(|due| *due <= timer::now()).is_some() {
             self.pump_again();
         }
+        if self.local.watchdog_due.is_some_and(|due| due <= timer::now()) {
+            self.bark();
+        }
         for slot in self.local.scheduler.ring_alarms(timer::now()).iter() {
             if self.local.loaded == Some(slot) {
                 self.take_timers();

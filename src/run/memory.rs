@@ -1,20 +1,22 @@
 //! A domain's memory: its RAM, the pages of the hypervisor's that it may map, and the way into both.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
-use arrayvec::ArrayVec;
-use portunus::addr::{Gva, Ipa, IpaSpan, PAGE_SHIFT, PAGE_SIZE, Pa};
+use portunus::addr::{Gva, Ipa, IpaSpan, PAGE_SHIFT, PAGE_SIZE, Pa, PaSpan};
+use portunus::domain::map;
 use portunus::domain::ram::Extent;
 use portunus::evtchn::{SharedInfo, VcpuInfo};
 use portunus::hypercall::{Fault, MapError, PlaceError, SpecialPage};
 use portunus::mm;
-use portunus::mm::stage2::{Access, Stage2};
+use portunus::mm::TableMemory;
+use portunus::mm::stage2::{Access, Stage2, vttbr};
 use spin::Mutex;
 
-use crate::arch::aarch64::stage2::{ByVmid, Tables, read_only};
+use crate::arch::aarch64::stage2::{ByVmid, Tables, forget_all, read_only};
 use crate::arch::aarch64::translate::{both_stages, ordinary};
-use crate::arch::aarch64::{bytes, timer};
+use crate::arch::aarch64::{bytes, cache, gic, timer};
 
 /// Grant-table frames of a domain. Nobody maps what is granted; guests want to find a table. Linux divides what all
 /// frames hold (512 entries of 8 bytes each) by what one of its own pages holds in references of 4 bytes, and takes the
@@ -28,6 +30,7 @@ pub const TABLE_PAGES: usize = 2 * (1 + GRANT_FRAMES) + 6;
 pub struct GuestMemory {
     banks: Vec<IpaSpan>,
     stage2: Stage2,
+    root: PaSpan,
     ipa_bits: u32,
     special: [Pa; 1 + GRANT_FRAMES],
     book: Mutex<Book>,
@@ -35,25 +38,43 @@ pub struct GuestMemory {
 
 /// What changes while the domain runs. Nobody waits for it: who finds it taken comes again.
 struct Book {
-    pool: ArrayVec<Pa, TABLE_PAGES>,
+    pool: Pool,
     /// Where each special page is mapped, by guest frame.
     places: [Option<u64>; 1 + GRANT_FRAMES],
 }
 
+/// Pages for stage 2 tables, handed out in order: a restart hands them out anew.
+struct Pool {
+    pages: Box<[Pa]>,
+    used: usize,
+}
+
+impl Pool {
+    fn take(&mut self) -> Option<Pa> {
+        let page = self.pages.get(self.used).copied()?;
+        self.used += 1;
+        Some(page)
+    }
+}
+
 /// The pages that build provides: zeroed, and the domain's for good.
 pub struct Pages {
+    /// The root of its tables.
+    pub root: PaSpan,
     /// `shared_info` first, then the grant-table frames.
     pub special: [Pa; 1 + GRANT_FRAMES],
-    /// For tables made while the domain runs.
-    pub tables: ArrayVec<Pa, TABLE_PAGES>,
+    /// For tables: so many of them are used by now, the rest is for those made while the domain runs.
+    pub tables: (Vec<Pa>, usize),
 }
 
 impl GuestMemory {
     /// Memory of `banks`, mapped in `stage2`.
     #[must_use]
     pub fn new(banks: Vec<IpaSpan>, stage2: Stage2, ipa_bits: u32, pages: Pages) -> Self {
-        let book = Mutex::new(Book { pool: pages.tables, places: [None; 1 + GRANT_FRAMES] });
-        Self { banks, stage2, ipa_bits, special: pages.special, book }
+        let (tables, used) = pages.tables;
+        let pool = Pool { pages: tables.into_boxed_slice(), used };
+        let book = Mutex::new(Book { pool, places: [None; 1 + GRANT_FRAMES] });
+        Self { banks, stage2, root: pages.root, ipa_bits, special: pages.special, book }
     }
 
     /// Its RAM, as the guest sees it.
@@ -100,7 +121,7 @@ impl GuestMemory {
             return Err(MapError::AlreadyMapped);
         }
         let ipa = self.page(frame).ok_or(MapError::OutOfRange)?;
-        let mut tables = Tables(|| pool.pop());
+        let mut tables = Tables(|| pool.take());
         self.stage2.replace_page(&mut tables, &mut ByVmid, ipa, to, Access::Shared).map_err(refusal)?;
         forget_place(places, frame);
         if let Some(place) = places.get_mut(index) {
@@ -114,7 +135,7 @@ impl GuestMemory {
         let mut book = self.book.try_lock().ok_or(MapError::Busy)?;
         let Book { pool, places } = &mut *book;
         let ipa = self.page(frame).ok_or(MapError::NotMapped)?;
-        let mut tables = Tables(|| pool.pop());
+        let mut tables = Tables(|| pool.take());
         if !self.stage2.unmap_page(&mut tables, &mut ByVmid, ipa).map_err(refusal)? {
             return Err(MapError::NotMapped);
         }
@@ -169,16 +190,103 @@ impl GuestMemory {
     fn page(&self, frame: u64) -> Option<Ipa> {
         Ipa::from_frame(frame).filter(|ipa| ipa.get() >> self.ipa_bits == 0)
     }
+}
 
-    /// The pieces of physical memory behind `span`, in order, while the domain is built.
-    pub fn pieces(extents: &[Extent], span: IpaSpan) -> impl Iterator<Item = (Pa, u64)> + '_ {
-        extents.iter().filter_map(move |extent| {
-            let start = extent.span.start().max(span.start());
-            let end = extent.span.end().min(span.end());
-            let piece = IpaSpan::from_bounds(start, end).filter(|piece| !piece.is_empty())?;
-            Some((extent.to.checked_add(piece.start().checked_sub(extent.span.start())?)?, piece.size()))
-        })
+/// How far [`GuestMemory::restore`] has come.
+#[derive(Default)]
+pub struct Restoring {
+    tables: usize,
+    extents: usize,
+    pages: usize,
+}
+
+/// Pages, or extents of RAM, that one step of a restoration takes on.
+const AT_ONCE: usize = 8;
+
+impl GuestMemory {
+    /// Forgets what the domain is made of, on every CPU: the first step of a restart. No vCPU of the domain runs, and none
+    /// of any is loaded here.
+    pub fn forget(&self, vmid: u8) {
+        // SAFETY: the root of tables that nobody walks: no vCPU of the domain is loaded anywhere.
+        unsafe { cache::zero(self.root) };
+        forget_all(vttbr(self.root(), vmid));
     }
+
+    /// Makes the address space and the grant-table frames what they were at first, a little at a time, after
+    /// [`forget`](Self::forget). Whether that was all.
+    pub fn restore(&self, extents: &[Extent], done: &mut Restoring) -> bool {
+        // Nobody else is at it: no vCPU of the domain runs.
+        let Some(mut book) = self.book.try_lock() else { return false };
+        let Book { pool, places } = &mut *book;
+        if done.tables < pool.used {
+            let used = pool.pages.iter().take(pool.used);
+            used.skip(done.tables).take(AT_ONCE).for_each(|page| clear(*page));
+            done.tables += AT_ONCE;
+            return false;
+        }
+        if done.extents == 0 {
+            pool.used = 0;
+            *places = [None; 1 + GRANT_FRAMES];
+        }
+        if done.extents < extents.len() {
+            let some = extents.get(done.extents..).unwrap_or_default();
+            let some = some.get(..AT_ONCE.min(some.len())).unwrap_or_default();
+            // The same as at boot, with the same pages: it cannot fail now.
+            let _ = map_ram(&self.stage2, &mut Tables(|| pool.take()), some);
+            done.extents += AT_ONCE;
+            if done.extents >= extents.len() {
+                let _ = map_interrupt_interface(&self.stage2, &mut Tables(|| pool.take()));
+            }
+            return false;
+        }
+        // Not the first page, `shared_info`: peers may be sending there.
+        let grants = self.special.iter().skip(1 + done.pages).take(AT_ONCE);
+        grants.for_each(|page| clear(*page));
+        done.pages += AT_ONCE;
+        done.pages >= GRANT_FRAMES
+    }
+
+    /// Writes what events have done to `shared_info` back: the next life may read it before it has caches.
+    pub fn clean_shared_info(&self) {
+        let [page, ..] = self.special;
+        if let Some(page) = PaSpan::new(page, PAGE_SIZE) {
+            cache::clean_and_invalidate(page);
+        }
+    }
+}
+
+/// Zeroes a page of the domain's.
+fn clear(page: Pa) {
+    if let Some(page) = PaSpan::new(page, PAGE_SIZE) {
+        // SAFETY: a page that is the domain's for good, and nobody uses it: no vCPU of the domain runs.
+        unsafe { cache::zero(page) };
+    }
+}
+
+/// Maps pieces of RAM. At build, and at each restart.
+///
+/// # Errors
+///
+/// The piece, and why it cannot be mapped.
+pub fn map_ram(
+    stage2: &Stage2,
+    tables: &mut impl TableMemory,
+    extents: &[Extent],
+) -> Result<(), (IpaSpan, mm::MapError)> {
+    extents.iter().try_for_each(|Extent { span, to }| {
+        stage2.map(tables, *span, *to, Access::Ram).map_err(|why| (*span, why))
+    })
+}
+
+/// Maps the CPU interface of the interrupt controller, where that is in memory. At build, and at each restart.
+///
+/// # Errors
+///
+/// Why it cannot be mapped.
+pub fn map_interrupt_interface(stage2: &Stage2, tables: &mut impl TableMemory) -> Result<(), mm::MapError> {
+    let Some(pages) = gic::guest_pages() else { return Ok(()) };
+    let span = IpaSpan::new(map::GICC, map::GICC_SIZE).filter(|span| span.size() == pages.size());
+    stage2.map(tables, span.ok_or(mm::MapError::Unaligned)?, pages.start(), Access::Device)
 }
 
 /// Something else is at guest frame `frame` from now on.

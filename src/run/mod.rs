@@ -15,16 +15,21 @@ mod fault;
 mod firmware;
 mod hypercall;
 mod interrupt;
+mod keeper;
 mod memory;
 mod pcpu;
+mod ram;
 mod registers;
 mod runstate;
+mod watchdog;
 mod world;
 
 pub use end::nothing_to_run;
 pub use interrupt::{remind_of_console, this_cpu};
-pub use memory::{GRANT_FRAMES, GuestMemory, Pages, TABLE_PAGES};
+pub use keeper::Keeper;
+pub use memory::{GRANT_FRAMES, GuestMemory, Pages, TABLE_PAGES, map_interrupt_interface, map_ram};
 pub use pcpu::{Local, Pcpu, Vcpu};
+pub use ram::Ram;
 pub use world::{Domain, Home, Parts, World};
 
 use portunus::hypercall::ShutdownReason;

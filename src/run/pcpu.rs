@@ -1,5 +1,6 @@
 //! What belongs to one physical CPU, and how others get its attention.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
@@ -11,11 +12,13 @@ use portunus::evtchn::Bell;
 use portunus::hypercall::Outcome;
 use portunus::prediction::Verdict;
 use portunus::sched::{MAX_VCPUS, Scheduler, Slot};
+use portunus::sync::Observer;
 use portunus::vdev::idregs::IdValues;
 use portunus::vgic::LrBank;
 use spin::Once;
 
 use super::hypercall::Call;
+use super::keeper::Keeper;
 use super::runstate::Recorded;
 use super::world::{Domain, World};
 use crate::arch::aarch64::gic::{self, Interface, Private, SgiTarget, Taken};
@@ -45,6 +48,8 @@ pub struct Pcpu {
     pub ids: Once<IdValues>,
     /// What it does about its branch predictors, once it is up.
     pub verdict: Once<Verdict>,
+    /// When it last held nothing that it had found in the world before.
+    pub observer: Observer,
     stack: PaSpan,
     local: UnsafeCell<Option<Local>>,
 }
@@ -89,6 +94,8 @@ pub struct Local {
     pub acknowledged: Option<Taken>,
     /// When this pCPU looks at the console again, if it said so.
     pub console_due: Option<u64>,
+    /// When the first watchdog of its domains runs out.
+    pub watchdog_due: Option<u64>,
     /// Whether a guest's WFI traps at present.
     pub wfi_traps: bool,
     /// Its list registers.
@@ -109,8 +116,10 @@ pub struct Vcpu {
     pub blocked: bool,
     /// It waits in a poll.
     pub polling: bool,
-    /// Its domain has stopped and it has been told.
-    pub retired: bool,
+    /// The last life of its domain whose end it has been told.
+    pub retired: Option<u32>,
+    /// For the first vCPU of a domain: what becomes of the domain at its end.
+    pub keeper: Option<Box<Keeper>>,
     /// What its record of run states says.
     pub recorded: Recorded,
 }
@@ -129,6 +138,7 @@ impl Pcpu {
             ids: Once::new(),
             verdict: Once::new(),
             doorbell: Doorbell::new(SgiTarget::new(affinity)),
+            observer: Observer::new(),
             stack,
             local: UnsafeCell::new(None),
         }
@@ -286,6 +296,7 @@ impl Local {
             unanswered: None,
             acknowledged: None,
             console_due: None,
+            watchdog_due: None,
             wfi_traps: false,
             interface,
         }
@@ -313,7 +324,12 @@ impl Local {
 impl Vcpu {
     /// A vCPU that is off.
     #[must_use]
-    pub fn new(domain: &'static Domain, id: VcpuId, registers: Registers) -> Self {
+    pub fn new(
+        domain: &'static Domain,
+        id: VcpuId,
+        registers: Registers,
+        keeper: Option<Box<Keeper>>,
+    ) -> Self {
         Self {
             domain,
             id,
@@ -321,7 +337,8 @@ impl Vcpu {
             registers,
             blocked: false,
             polling: false,
-            retired: false,
+            retired: None,
+            keeper,
             recorded: Recorded::default(),
         }
     }

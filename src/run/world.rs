@@ -2,18 +2,20 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use portunus::addr::{DomainId, IntId, VcpuId};
 use portunus::console::Stream;
+use portunus::domain::load::Contents;
 use portunus::evtchn::Events;
 use portunus::hypercall::{CallState, ShutdownReason};
 use portunus::plan::{ChannelPlan, Conduit, Timer, WhenDone};
 use portunus::prediction::Verdict;
 use portunus::sched::Slot;
+use portunus::sync::Epochs;
 use portunus::vdev::idregs::IdValues;
 use portunus::vdev::pl011::Vpl011;
-use portunus::vdev::power::Power;
+use portunus::vdev::power::{Power, Start};
 use portunus::vgic::{VcpuSet, Version, Vgic};
 
 use super::memory::GuestMemory;
@@ -26,6 +28,10 @@ pub struct World {
     pub events: Events,
     /// Domains by number; those that were not built are missing.
     pub domains: Vec<Option<&'static Domain>>,
+    /// All pCPUs that run.
+    pub pcpus: Vec<&'static Pcpu>,
+    /// Whether a pCPU may still hold what a domain that starts again had registered before.
+    pub epochs: Epochs,
     /// The static channels, for the summary.
     pub channels: Vec<ChannelPlan>,
     /// What guests know of the CPU.
@@ -52,7 +58,7 @@ pub struct World {
     pub frequency: u32,
     /// Allocations refused since the world was frozen.
     pub refused: fn() -> u64,
-    /// Domains that have not shut down.
+    /// Domains that have not ended for good.
     pub running: AtomicU32,
 }
 
@@ -78,12 +84,17 @@ pub struct Domain {
     pub homes: Box<[Home]>,
     /// Its memory.
     pub memory: GuestMemory,
+    /// What its memory holds when it starts.
+    pub contents: Contents,
+    /// Where its first vCPU starts.
+    pub start: Start,
     /// How many of its faults have been shown.
     pub faults: AtomicU32,
     /// vCPUs that still have to be told that the domain has stopped.
     pub remaining: AtomicU32,
-    /// [`RUNNING`], or the number of a shutdown reason.
-    state: AtomicU32,
+    /// The number of its present life in the upper half, from 0 on; in the lower [`RUNNING`], or the number of a shutdown
+    /// reason. One word, so that nobody takes the end of one life for that of the next.
+    state: AtomicU64,
 }
 
 /// Where a vCPU lives.
@@ -95,8 +106,17 @@ pub struct Home {
     pub slot: Slot,
 }
 
-/// [`Domain::state`] of a domain that has not shut down.
+/// Lower half of [`Domain::state`] while the domain has not shut down.
 const RUNNING: u32 = u32::MAX;
+
+/// A life of a domain that is over, or about to be.
+#[derive(Clone, Copy)]
+pub struct Ended {
+    /// Which life.
+    pub life: u32,
+    /// Why it ended.
+    pub reason: ShutdownReason,
+}
 
 impl World {
     /// The domain numbered `id`.
@@ -130,6 +150,10 @@ pub struct Parts {
     pub homes: Box<[Home]>,
     /// See [`Domain::memory`].
     pub memory: GuestMemory,
+    /// See [`Domain::contents`].
+    pub contents: Contents,
+    /// See [`Domain::start`].
+    pub start: Start,
 }
 
 impl Domain {
@@ -148,9 +172,11 @@ impl Domain {
             calls: CallState::new(super::memory::GRANT_FRAMES as u32),
             homes: parts.homes,
             memory: parts.memory,
+            contents: parts.contents,
+            start: parts.start,
             faults: AtomicU32::new(0),
             remaining: AtomicU32::new(vcpus as u32),
-            state: AtomicU32::new(RUNNING),
+            state: AtomicU64::new(pack(0, RUNNING)),
         }
     }
 
@@ -163,17 +189,41 @@ impl Domain {
         }
     }
 
-    /// Stops the domain, once: the first reason counts. Whether this was it.
+    /// Ends the domain's present life, once: the first reason counts. Whether this was it.
     pub fn stop(&self, reason: ShutdownReason) -> bool {
-        self.state.compare_exchange(RUNNING, reason.raw().into(), Ordering::AcqRel, Ordering::Acquire).is_ok()
+        let running = self.state.load(Ordering::Acquire);
+        let ended = pack(life(running), reason.raw().into());
+        running as u32 == RUNNING
+            && self.state.compare_exchange(running, ended, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Why it stopped, if it has.
+    /// The life that has ended, if the domain does not run.
     #[must_use]
-    pub fn stopped(&self) -> Option<ShutdownReason> {
-        match self.state.load(Ordering::Acquire) {
+    pub fn stopped(&self) -> Option<Ended> {
+        let state = self.state.load(Ordering::Acquire);
+        match state as u32 {
             RUNNING => None,
-            reason => Some(ShutdownReason::from_raw(reason)),
+            reason => Some(Ended { life: life(state), reason: ShutdownReason::from_raw(reason) }),
         }
     }
+
+    /// Begins the next life: everything is as it was before the first. None of its vCPUs is on.
+    pub fn revive(&self) {
+        self.remaining.store(self.homes.len() as u32, Ordering::Relaxed);
+        self.state.store(pack(self.lives().wrapping_add(1), RUNNING), Ordering::Release);
+    }
+
+    /// How often it has been started again.
+    #[must_use]
+    pub fn lives(&self) -> u32 {
+        life(self.state.load(Ordering::Acquire))
+    }
+}
+
+const fn pack(life: u32, state: u32) -> u64 {
+    (life as u64) << 32 | state as u64
+}
+
+const fn life(state: u64) -> u32 {
+    (state >> 32) as u32
 }

@@ -12,7 +12,7 @@
 
 use crate::console::Stream;
 use crate::console::ring::{Ring, Upto};
-use crate::sync::{AtomicBool, AtomicU32, Baton, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, Baton, Ordering, Retry};
 use crate::vgic::Width;
 
 /// Depth of the FIFO that a guest sees, in bytes.
@@ -141,17 +141,24 @@ impl Vpl011 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Back to the state after reset, for a domain none of whose vCPUs runs.
-    pub fn reset(&self) {
-        for _ in 0..BACKLOG {
-            if self.received.take(Upto::Committed).is_none() {
-                break;
+    /// Back to the state after reset, for a domain none of whose vCPUs runs. A key that is typed meanwhile is for its next
+    /// life. `line` is lowered if it was high.
+    ///
+    /// # Errors
+    ///
+    /// [`Retry`] if the console's pCPU is at the device just now.
+    pub fn reset(&self, mut line: impl FnMut(bool)) -> Result<(), Retry> {
+        let reset = || {
+            for _ in 0..BACKLOG {
+                if self.received.take(Upto::Committed).is_none() {
+                    break;
+                }
             }
-        }
-        self.dropped.store(0, Ordering::Relaxed);
-        self.mask.store(0, Ordering::Relaxed);
-        self.transmitted.store(false, Ordering::Relaxed);
-        self.driven.store(false, Ordering::Relaxed);
+            self.dropped.store(0, Ordering::Relaxed);
+            self.mask.store(0, Ordering::Relaxed);
+            self.transmitted.store(false, Ordering::Relaxed);
+        };
+        self.change(reset, &mut line).ok_or(Retry)
     }
 
     /// Does `what`, then drives the line; `None` if another CPU is at the device.
@@ -367,8 +374,19 @@ mod tests {
         let bench = Bench::new();
         bench.write(reg::IMSC, 0x7ff);
         bench.type_keys(&[b'x'; 5000]);
-        bench.uart.reset();
+        assert!(bench.line.get());
+        assert_eq!(bench.uart.reset(|high| bench.line.set(high)), Ok(()));
+        assert!(!bench.line.get(), "the interrupt controller is told");
         assert_eq!((bench.read(reg::FR), bench.read(reg::IMSC), bench.uart.dropped()), (0x90, 0, 0));
+        assert_eq!([reg::RIS, reg::MIS, reg::DR].map(|offset| bench.read(offset)), [0; 3]);
+    }
+
+    #[test]
+    fn a_reset_waits_for_a_key_on_its_way() {
+        let bench = Bench::new();
+        let entered =
+            bench.uart.turn.try_enter(|| assert_eq!(bench.uart.reset(|_| unreachable!()), Err(Retry)), || ());
+        assert!(entered.is_some());
     }
 
     proptest! {

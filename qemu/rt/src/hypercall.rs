@@ -12,6 +12,8 @@ pub const XEN_VERSION: u64 = 17;
 pub const CONSOLE_IO: u64 = 18;
 /// `vcpu_op`.
 pub const VCPU_OP: u64 = 24;
+/// `sched_op`.
+pub const SCHED_OP: u64 = 29;
 /// `event_channel_op`.
 pub const EVENT_CHANNEL_OP: u64 = 32;
 
@@ -74,6 +76,17 @@ pub fn remove_from_physmap(frame: u64) -> i64 {
 #[must_use]
 pub const fn halves(value: u64) -> (u32, u32) {
     (value as u32, (value >> 32) as u32)
+}
+
+/// Ends the domain (`SCHEDOP_shutdown`): 0 poweroff, 1 reboot, 3 crash. Comes back only if the hypervisor refuses.
+pub fn shutdown(reason: u32) -> i64 {
+    with(SCHED_OP, 2, &mut [reason])
+}
+
+/// Starts a watchdog that runs out after so many seconds (`SCHEDOP_watchdog`, number 0), or feeds number 1 or 2, or stops
+/// it with 0 seconds. Answers the number of one that was started.
+pub fn watchdog(number: u32, seconds: u32) -> i64 {
+    with(SCHED_OP, 6, &mut [number, seconds])
 }
 
 /// Writes to the hypervisor's console.

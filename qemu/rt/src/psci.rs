@@ -8,6 +8,7 @@ const CPU_OFF: u64 = 0x8400_0002;
 const CPU_ON: u64 = 0xc400_0003;
 const AFFINITY_INFO: u64 = 0xc400_0004;
 const SYSTEM_OFF: u64 = 0x8400_0008;
+const SYSTEM_RESET: u64 = 0x8400_0009;
 
 macro_rules! conduit {
     ($name:ident, $instruction:literal, $doc:literal) => {
@@ -60,6 +61,13 @@ pub fn cpu_off() -> ! {
 pub fn system_off() -> ! {
     cpu::mask_irqs();
     psci(SYSTEM_OFF, [0; 3]);
+    park()
+}
+
+/// Starts the domain again.
+pub fn system_reset() -> ! {
+    cpu::mask_irqs();
+    psci(SYSTEM_RESET, [0; 3]);
     park()
 }
 

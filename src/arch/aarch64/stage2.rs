@@ -6,6 +6,9 @@ use portunus::addr::{Ipa, PAGE_SHIFT, Pa};
 use portunus::mm::TableMemory;
 use portunus::mm::stage2::Invalidate;
 
+use super::el1::stop_walks;
+use super::sysreg::VTTBR_EL2;
+
 /// Tables in RAM that EL2 maps (VA = PA), in zeroed pages that `A` hands out.
 pub struct Tables<A>(pub A);
 
@@ -56,6 +59,20 @@ impl Invalidate for ByVmid {
             )
         };
     }
+}
+
+/// Forgets everything that any CPU remembers of the domain whose tables and VMID are `vttbr`: they are about to be written
+/// anew, and none of its vCPUs runs. For a pCPU on which no vCPU is loaded; the domain's VMID stays in place, its walks
+/// stopped.
+pub fn forget_all(vttbr: u64) {
+    // No walk of a former regime may come between the VMID and its invalidation.
+    stop_walks();
+    VTTBR_EL2::write(vttbr);
+    // SAFETY: invalidation changes no translation. The first ISB: the VMID is the one that is meant (Arm ARM D8.14.5); the
+    // rest is the sequence of D8.16.3.
+    unsafe {
+        asm!("isb", "dsb ishst", "tlbi vmalls12e1is", "dsb ish", "isb", options(nostack, preserves_flags))
+    };
 }
 
 /// Forgets what this CPU alone remembers of stage 1 under the loaded VMID: two vCPUs of one domain take turns here,

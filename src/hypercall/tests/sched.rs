@@ -81,6 +81,16 @@ fn a_domain_has_two_watchdogs() {
     assert!(guest.state().watchdog_expired(u64::MAX), "it has run out");
 }
 
+#[test]
+fn whoever_keeps_time_for_watchdogs_is_told_of_each_change() {
+    let guest = Guest::new();
+    let watchdog = |id, timeout| call(&guest, 6, &Raw::of(8).u32(0, id).u32(4, timeout));
+    for (id, timeout, told) in [(0, 5, 1), (1, 5, 1), (2, 5, 0), (1, 0, 1), (1, 0, 0)] {
+        let _ = watchdog(id, timeout);
+        assert_eq!(guest.effects(), vec![Effect::Watchdogs; told], "{id} {timeout}");
+    }
+}
+
 /// Ports are listed at `RAM + 64`.
 fn poll(guest: &Guest, ports: &[u32], timeout: u64) -> Outcome {
     let list: Vec<u8> = ports.iter().flat_map(|port| port.to_le_bytes()).collect();

@@ -105,7 +105,10 @@ fn apply(world: &mut World, v: usize, op: &Op) {
 }
 
 fn start(version: Version, lrs: usize) -> World {
-    let mut world = World::with(version, VCPUS, 64, lrs);
+    set_up(World::with(version, VCPUS, 64, lrs))
+}
+
+fn set_up(mut world: World) -> World {
     world.enable_distributor(true);
     for v in 0..VCPUS {
         for intid in (0..4).chain([20, TIMER, UPCALL]).chain(SPIS) {
@@ -118,13 +121,14 @@ fn start(version: Version, lrs: usize) -> World {
     world
 }
 
-fn play(mut world: World, ops: Vec<(usize, Op)>) {
+fn play(mut world: World, ops: Vec<(usize, Op)>) -> World {
     world.compare();
     for (v, op) in ops {
         apply(&mut world, v, &op);
         world.service();
         world.compare();
     }
+    world
 }
 
 fn lrs() -> impl Strategy<Value = usize> {
@@ -138,11 +142,25 @@ proptest! {
     fn the_guest_sees_what_a_gic_with_unlimited_list_registers_would_show(
         lrs in lrs(), ops in prop::collection::vec((0..VCPUS, op()), 1..120),
     ) {
-        play(start(Version::V3, lrs), ops);
+        drop(play(start(Version::V3, lrs), ops));
+    }
+
+    #[test]
+    fn a_domain_that_starts_again_finds_an_interrupt_controller_that_is_as_new(
+        version in prop::sample::select(vec![Version::V2, Version::V3]),
+        lrs in lrs(),
+        before in prop::collection::vec((0..VCPUS, op()), 1..80),
+        after in prop::collection::vec((0..VCPUS, op()), 1..40),
+    ) {
+        let mut world = play(start(version, lrs), before);
+        world.restart();
+        let fresh = World::with(version, VCPUS, 64, lrs);
+        prop_assert!(world.registers() == fresh.registers());
+        drop(play(set_up(world), after));
     }
 
     #[test]
     fn a_gicv2_guest_sees_it_too(lrs in lrs(), ops in prop::collection::vec((0..VCPUS, op()), 1..120)) {
-        play(start(Version::V2, lrs), ops);
+        drop(play(start(Version::V2, lrs), ops));
     }
 }

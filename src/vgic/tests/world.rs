@@ -1,7 +1,7 @@
 //! A domain at work: the virtual GIC on fake hardware, in step with the reference model.
 
 use super::super::v3::{GICD_BASE, GICR_BASE, GICR_STRIDE};
-use super::super::{LrBank, Register, SgiSource, Upcall, VcpuSet, Version, Vgic, Width};
+use super::super::{LrBank, Refused, Register, SgiSource, Upcall, VcpuSet, Version, Vgic, Width};
 use super::fake::FakeHw;
 use super::model::Model;
 use crate::addr::{Affinity, IntId, Ipa, VcpuId};
@@ -66,6 +66,34 @@ impl World {
         };
         world.load_all();
         world
+    }
+
+    /// The domain starts again: its vCPUs are taken out, then everything is reset. The model and the devices are new.
+    pub fn restart(&mut self) {
+        for v in 0..self.cpus.len() {
+            if self.is_loaded(v) {
+                self.unload(v);
+            }
+            let cpu = &mut self.cpus[v];
+            cpu.local = LrBank::new(vcpu(v));
+            (cpu.running, cpu.dropped) = (vec![], vec![]);
+            (cpu.upcall, cpu.timer) = (false, false);
+        }
+        self.vgic.reset();
+        self.model = Model::new(self.cpus.len(), 64);
+        self.attention = VcpuSet::first(self.cpus.len());
+        self.load_all();
+    }
+
+    /// Every register that the guest can read as a word, and what it reads.
+    pub fn registers(&self) -> Vec<(usize, u64, Result<u64, Refused>)> {
+        let all = (0..self.cpus.len()).flat_map(|v| (0..0x8_0000).step_by(4).map(move |at| (v, at)));
+        let read = |(v, at)| {
+            let ipa = GICD_BASE.get() + at;
+            let register = Register::at(self.version, vcpu(v), Ipa::new(ipa))?;
+            Some((v, ipa, register.read(&self.vgic, Width::Word)))
+        };
+        all.filter_map(read).collect()
     }
 
     fn load_all(&mut self) {

@@ -7,6 +7,7 @@ mod gicv2;
 mod guests;
 mod linux;
 mod refusals;
+mod restart;
 
 use std::fs;
 
@@ -34,6 +35,8 @@ struct Scenario {
     fragment: Option<&'static str>,
     /// Lines that must appear, in this order.
     wanted: Vec<&'static str>,
+    /// Or in any order.
+    any_order: bool,
     /// Lines that must not, besides those that no run may print.
     forbidden: Vec<&'static str>,
     /// What is typed: when the first text has appeared, the second is sent, and so on.
@@ -55,6 +58,7 @@ fn scenario(name: &str, machine: &[&'static str], wanted: &[&'static str]) -> Sc
         variant: Variant::Shipped,
         fragment: None,
         wanted: wanted.to_vec(),
+        any_order: false,
         forbidden: Vec::new(),
         typed: &[],
         limit: 30,
@@ -69,6 +73,7 @@ fn all() -> Vec<Scenario> {
     list.extend(guests::guest_scenarios());
     list.extend(gicv2::scenarios());
     list.extend(refusals::scenarios());
+    list.extend(restart::scenarios());
     list
 }
 
@@ -91,10 +96,10 @@ pub fn test(filter: &str, everything: bool) -> Result<(), String> {
             continue;
         }
         let run = arguments(scenario).map(|arguments| {
-            if !scenario.typed.is_empty() {
-                return typed(scenario, &arguments);
-            }
             let forbidden: Vec<&str> = FORBIDDEN.iter().chain(&scenario.forbidden).copied().collect();
+            if scenario.any_order || !scenario.typed.is_empty() {
+                return in_any_order(scenario, &arguments, &forbidden);
+            }
             let expectation =
                 Expectation { wanted: &scenario.wanted, forbidden: &forbidden, limit: scenario.limit };
             qemu::watch(&arguments, &expectation)
@@ -111,10 +116,10 @@ fn boards_possible(machine: &[&str]) -> Result<(), String> {
     crate::boards::of(machine).map_or(Ok(()), crate::boards::possible)
 }
 
-/// Runs a scenario in which somebody types; its texts may come in any order.
-fn typed(scenario: &Scenario, arguments: &[String]) -> Run {
+/// Runs a scenario whose texts may come in any order, as they do where somebody types.
+fn in_any_order(scenario: &Scenario, arguments: &[String], none: &[&str]) -> Run {
     let all: Vec<String> = scenario.wanted.iter().map(ToString::to_string).collect();
-    let wanted = watch::Wanted { all: &all, none: &FORBIDDEN, typed: scenario.typed, limit: scenario.limit };
+    let wanted = watch::Wanted { all: &all, none, typed: scenario.typed, limit: scenario.limit };
     watch::watch(arguments, &wanted)
 }
 
