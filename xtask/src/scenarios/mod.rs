@@ -4,6 +4,7 @@ mod boards;
 mod boot;
 mod chains;
 mod gicv2;
+mod golden;
 mod guests;
 mod linux;
 mod refusals;
@@ -108,6 +109,7 @@ pub fn test(filter: &str, everything: bool) -> Result<(), String> {
     }
     chains::test(filter, whole("board"), &mut tally);
     tally.add_linux(filter, whole("linux"), Hypervisor::Portunus);
+    golden::test(filter, whole("golden"), &mut tally);
     tally.finish(filter)
 }
 
