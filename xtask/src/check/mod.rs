@@ -26,6 +26,7 @@ use portunus::mm::spans::merged;
 use portunus::plan::{self, Diagnostics, Plan, Severity, Table};
 
 use self::devtree::Devtree;
+use self::script::Loaded;
 use self::sources::Sources;
 use crate::report::{Level, Report};
 
@@ -209,7 +210,7 @@ fn plan(input: &mut Input, diagnostics: &mut Diagnostics) -> Result<Option<Plan>
     machine.reserved.extend(&input.occupied);
     machine.reserved = merged(machine.reserved);
     let online: Vec<CpuId> = machine.cpus.iter().map(|cpu| cpu.id).collect();
-    Ok(Some(plan::domains(&tree, &machine, &online, diagnostics)))
+    Ok(Some(plan::domains_of(&tree, &machine, &online, &Loaded(&input.loads), diagnostics)))
 }
 
 /// Whether a file is a compiled tree.

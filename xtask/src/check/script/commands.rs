@@ -110,8 +110,8 @@ impl Script<'_> {
             let as_named = directory.join(file.trim_start_matches('/'));
             if as_named.is_file() { as_named } else { directory.join(name) }
         });
-        let size = found.as_ref().and_then(|path| fs::metadata(path).ok()).map(|file| file.len());
-        if let Some(path) = found.filter(|_| size.is_none()) {
+        let bytes = found.as_ref().and_then(|path| fs::read(path).ok());
+        if let Some(path) = found.filter(|_| bytes.is_none()) {
             let what = format!("there is no {}", path.display());
             self.report(
                 Level::Error,
@@ -122,12 +122,12 @@ impl Script<'_> {
             );
         }
         self.variables.insert("fileaddr".into(), format!("{number:x}"));
-        match size {
-            Some(size) => drop(self.variables.insert("filesize".into(), format!("{size:x}"))),
+        match &bytes {
+            Some(bytes) => drop(self.variables.insert("filesize".into(), format!("{:x}", bytes.len()))),
             None => drop(self.variables.remove("filesize")),
         }
         let mark = self.mark(whole(words));
-        self.loads.push(Load { name: name.to_owned(), address: number, size, mark });
+        self.loads.push(Load { name: name.to_owned(), address: number, bytes, mark });
     }
 
     fn start(&mut self, words: &[Word], image: &str, tree: &str) {

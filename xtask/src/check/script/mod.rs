@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use portunus::addr::{Pa, PaSpan};
+use portunus::plan::Files;
 
 use self::words::Word;
 use super::Input;
@@ -26,12 +27,32 @@ use crate::report::{Level, Report};
 pub struct Load {
     /// Its name.
     pub name: String,
-    /// Where it goes, and its size if it is at hand.
-    pub address: u64,
-    /// Its size, if the file is at hand.
-    pub size: Option<u64>,
+    /// Where it goes.
+    address: u64,
+    /// What is in it, if it is at hand.
+    bytes: Option<Vec<u8>>,
     /// The command.
     mark: Mark,
+}
+
+impl Load {
+    fn size(&self) -> Option<u64> {
+        self.bytes.as_ref().map(|bytes| bytes.len() as u64)
+    }
+}
+
+/// The files as the modules that the tree makes of them.
+pub struct Loaded<'l>(pub &'l [Load]);
+
+impl Files for Loaded<'_> {
+    fn bytes(&self, span: PaSpan) -> Option<&[u8]> {
+        let load = self.0.iter().find(|load| Pa::new(load.address) == span.start())?;
+        load.bytes.as_ref()?.get(..usize::try_from(span.size()).ok()?)
+    }
+
+    fn are_unpacked(&self) -> bool {
+        true
+    }
 }
 
 /// What U-Boot has set before it runs a script that it found on a card, and where it has the board's tree: where that is
@@ -115,7 +136,7 @@ impl Script<'_> {
     fn occupied(&self) -> Vec<PaSpan> {
         let Some([image, tree]) = self.boot else { return Vec::new() };
         let loaded = self.loads.iter().find(|load| load.address == image);
-        let size = loaded.and_then(|load| load.size).unwrap_or(super::IMAGE_SIZE);
+        let size = loaded.and_then(|load| load.size()).unwrap_or(super::IMAGE_SIZE);
         let mut spans: Vec<PaSpan> = PaSpan::new(Pa::new(image), size).into_iter().collect();
         if self
             .variables
@@ -129,7 +150,7 @@ impl Script<'_> {
 
     /// Reports files that were loaded over others.
     fn loaded_over(&mut self) {
-        let span = |load: &Load| PaSpan::new(Pa::new(load.address), load.size?);
+        let span = |load: &Load| PaSpan::new(Pa::new(load.address), load.size()?);
         let mut found = Vec::new();
         for (index, load) in self.loads.iter().enumerate() {
             let earlier = self.loads.get(..index).unwrap_or_default();
@@ -174,7 +195,7 @@ fn report(sources: &Sources, mark: &Mark, level: Level, [title, what, help]: [&s
 /// Compares the files with the modules that the tree describes: their sizes must be exact.
 pub fn sizes(loads: &[Load], modules: &[PaSpan], sources: &Sources) -> Vec<Report> {
     let mut reports = Vec::new();
-    for (load, size) in loads.iter().filter_map(|load| Some((load, load.size?))) {
+    for (load, size) in loads.iter().filter_map(|load| Some((load, load.size()?))) {
         let module = modules.iter().find(|module| module.start() == Pa::new(load.address));
         if let Some(module) = module.filter(|module| module.size() != size) {
             let what = format!(
