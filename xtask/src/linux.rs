@@ -25,7 +25,7 @@ const BUSYBOX: Package = Package::Named("busybox-static");
 /// first half, for tests), `initramfs-6.12`. `None` if the name is not one for Linux.
 pub fn module(name: &str) -> Option<Result<PathBuf, String>> {
     if let Some(kernel) = name.strip_prefix("initramfs-") {
-        return Some(initramfs(kernel));
+        return Some(build_programs().and_then(|()| initramfs(kernel)));
     }
     let kernel = name.strip_prefix("linux-")?;
     Some(match kernel.split_once(".gz") {
