@@ -58,6 +58,8 @@ cargo xtask image rpi4|zcu102|virt FILE.toml [--firmware DIR] [--out DIR]
                       builds all that and makes an SD card of a partition file, as a folder and as an image
 cargo xtask bench [--ours] [--gic 2] [--json | --markdown] [--plot FILE.svg]
                       counts the instructions of hypercalls, events and interrupts, next to Debian's Xen unless --ours
+cargo xtask bench scaling
+                      counts sends among up to 64 domains with up to 1000 channels, a ring of domains, and boots
 cargo xtask bench --record | --check
                       writes ours to qemu/bench.toml, or compares with it, as `cargo xtask test` does
 cargo xtask bench --trace NAME [--lines] [--gic 2]

@@ -29,6 +29,8 @@ pub const SEND_WOKEN: u16 = 0x6a;
 pub const ROUND_TRIP: u16 = 0x6b;
 /// Nothing: every domain sleeps.
 pub const IDLE: u16 = 0x6c;
+/// Once around a ring of domains.
+pub const RING: u16 = 0x6d;
 /// The first instruction of a domain.
 pub const START: u16 = 0x78;
 /// Everything was measured.

@@ -1,6 +1,6 @@
 //! What was recorded before, and whether it got worse.
 //!
-//! `qemu/bench.toml` holds the medians of every row, for each GIC. A row that is more than two in a hundred above it fails
+//! `qemu/bench.toml` holds the medians of every row, for each GIC, and of a few sends among many domains and channels. A row that is more than two in a hundred above it fails
 //! `cargo xtask test`; one as far below means that the file is older than what is measured, which is said. The file is
 //! written by `cargo xtask bench --record` and changes only in a commit that says why.
 
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::measure::{self, Column};
 use super::run::{self, Hypervisor};
+use super::scaling;
 
 const FILE: &str = "qemu/bench.toml";
 /// In hundredths, how far a row may be from what was recorded.
@@ -67,6 +68,7 @@ fn all() -> Result<Medians, String> {
         let column: Column = measure::column(Hypervisor::Portunus, gic)?;
         all.extend(column.iter().map(|(title, figure)| (format!("gic{gic}.{}", title.key), figure.median)));
     }
+    all.extend(scaling::medians()?.into_iter().map(|(key, median)| (format!("scaling.{key}"), median)));
     Ok(all)
 }
 

@@ -13,6 +13,7 @@ mod plot;
 mod record;
 mod rows;
 mod run;
+mod scaling;
 mod table;
 mod trace;
 
@@ -32,6 +33,7 @@ struct Options {
     lines: bool,
     markdown: bool,
     json: bool,
+    scaling: bool,
     record: bool,
     check: bool,
     plot: Option<String>,
@@ -43,6 +45,9 @@ pub fn run(words: &[String]) -> Result<(), String> {
     run::prepare()?;
     if let Some(name) = &options.trace {
         return trace::run(name, Machine { gic: options.gic, cpus: 2 }, options.lines);
+    }
+    if options.scaling {
+        return scaling::run();
     }
     if options.check {
         return guard::check();
@@ -76,6 +81,7 @@ fn read(words: &[String]) -> Result<Options, String> {
         lines: false,
         markdown: false,
         json: false,
+        scaling: false,
         record: false,
         check: false,
         plot: None,
@@ -85,6 +91,7 @@ fn read(words: &[String]) -> Result<Options, String> {
         match word {
             "--ours" => options.ours = true,
             "--json" => options.json = true,
+            "scaling" => options.scaling = true,
             "--check" => options.check = true,
             "--record" => options.record = true,
             "--plot" => match words.next() {

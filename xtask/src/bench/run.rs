@@ -143,7 +143,9 @@ fn traced(
     let (mut arguments, out) = arguments(hypervisor, machine, text, name)?;
     arguments.extend(more.iter().map(ToString::to_string));
     arguments.extend(COUNTED.map(String::from));
-    let run = qemu::watch(&arguments, &Expectation { wanted: &["bench: done"], forbidden: &[], limit: 600 });
+    let forbidden = ["error:", "panic on vCPU"];
+    let run =
+        qemu::watch(&arguments, &Expectation { wanted: &["bench: done"], forbidden: &forbidden, limit: 600 });
     match run.failure {
         Some(why) => Err(format!("bench under {}: {why}\n{}", hypervisor.name(), run.log)),
         None => Ok(Outcome { record: read(&out)?, log: run.log }),

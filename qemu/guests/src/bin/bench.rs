@@ -1,6 +1,7 @@
 //! Does what `cargo xtask bench` counts, each thing `rounds` times, between two marks (`portunus_rt::marks`).
 //!
-//! Arguments: `role=measure|echo|idle`, `port=10`, `rounds=200`, `only=events`.
+//! Arguments: `role=measure|echo|idle|first|relay|sleep`, `port=10`, `next=11`, `rounds=200`, `only=events`,
+//! `after=0`: milliseconds in which others may fall asleep first.
 //!
 //! QEMU's plugin `qemu/tracer` records what is executed between the marks; this program measures nothing and knows no
 //! number. It is the same under any hypervisor with Xen's interface.
@@ -33,7 +34,10 @@ fn main(machine: &'static Machine) {
         Some("measure") => measure(machine, port, rounds),
         Some("echo") => echo(port),
         Some("idle") => idle(port),
-        _ => println!("bench: role=measure, echo or idle is needed"),
+        Some("first") => first(port, machine.number("next", 11) as u32, rounds),
+        Some("relay") => relay(port, machine.number("next", 11) as u32),
+        Some("sleep") => cpu::wait_until(|| false),
+        _ => println!("bench: role=measure, echo, idle, first, relay or sleep is needed"),
     }
 }
 
@@ -58,6 +62,32 @@ fn echo(port: u32) {
     }
 }
 
+/// Sends an event around a ring of domains: out by `next`, in by `port`.
+fn first(port: u32, next: u32, rounds: u64) {
+    event::listen(port);
+    let mut seen = event::count(port);
+    // Not all may be listening yet: what is recorded for them is found when they do.
+    event::send(next);
+    seen = event::wait(port, seen);
+    timer::delay(timer::microseconds(100));
+    repeat::<{ marks::RING }>(rounds, || {
+        event::send(next);
+        seen = event::wait(port, seen);
+    });
+    cpu::mark::<{ marks::DONE }>();
+    println!("bench: done");
+}
+
+/// Passes every event on, for ever.
+fn relay(port: u32, next: u32) {
+    event::listen(port);
+    let mut seen = 0;
+    loop {
+        seen = event::wait(port, seen);
+        event::send(next);
+    }
+}
+
 /// Sleeps for ever, without a timer. A hypercall before shows where the hypervisor's vectors are.
 fn idle(port: u32) {
     repeat::<{ marks::HYPERCALL }>(1, || {
@@ -72,6 +102,7 @@ fn idle(port: u32) {
 }
 
 fn measure(machine: &Machine, port: u32, rounds: u64) {
+    timer::delay(timer::microseconds(1000 * machine.number("after", 0)));
     if machine.argument("only") != Some("events") {
         traps(machine, rounds);
         interrupts(rounds);
