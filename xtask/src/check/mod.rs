@@ -8,6 +8,7 @@ mod devtree;
 pub mod draw;
 mod dts;
 mod json;
+mod memory;
 mod overlay;
 mod script;
 mod sources;
@@ -33,12 +34,13 @@ use crate::report::{Level, Report};
 /// What `cargo xtask help` says.
 pub const HELP: &str = "\
 cargo xtask check TREE [--overlay FILE]... [--script FILE] [--files DIRECTORY] [--image ADDRESS]
-                       [--json] [--quiet] [--svg FILE]
+                       [--memory START:SIZE]... [--json] [--quiet] [--svg FILE]
                       says what the hypervisor will make of a tree: the plan, and every mistake with its place.
                       TREE and the overlays are source text or compiled; a U-Boot script's commands are carried out on
                       the tree, with the files that it loads in DIRECTORY. The hypervisor is loaded at ADDRESS, so
-                      that nothing else may be there. --svg draws the partition. Ends with 0 if there is no error,
-                      1 if there is one, 2 if something cannot be read";
+                      that nothing else may be there. --memory is RAM that the boot loader would fill in. --svg
+                      draws the partition. Ends with 0 if there is no error, 1 if there is one, 2 if something cannot
+                      be read";
 
 /// The size that the hypervisor takes where its image is not at hand.
 const IMAGE_SIZE: u64 = 1 << 20;
@@ -50,6 +52,7 @@ struct Options {
     script: Option<PathBuf>,
     files: Option<PathBuf>,
     image: Option<u64>,
+    memory: Vec<(u64, u64)>,
     json: bool,
     quiet: bool,
     svg: Option<PathBuf>,
@@ -98,6 +101,10 @@ fn options(arguments: &[String]) -> Result<Options, String> {
                 let text = value(&mut parser)?.string().map_err(|e| e.to_string())?;
                 let number = u64::from_str_radix(text.trim_start_matches("0x"), 16);
                 options.image = Some(number.map_err(|e| format!("--image {text}: {e}"))?);
+            }
+            Long("memory") => {
+                let text = value(&mut parser)?.string().map_err(|e| e.to_string())?;
+                options.memory.push(memory::range(&text)?);
             }
             Long("json") => options.json = true,
             Long("quiet") => options.quiet = true,
@@ -180,7 +187,12 @@ fn read(options: &Options) -> Result<Input, String> {
     } else {
         dts::compile(path, &mut sources, &|path, _| Some(path.to_owned()))?
     };
-    let blob = overlay::apply(blob, &options.overlays, &mut sources)?;
+    let mut blob = overlay::apply(blob, &options.overlays, &mut sources)?;
+    if !options.memory.is_empty() {
+        let mut tree = Devtree::parse(&blob).map_err(|e| format!("{}: {e}", path.display()))?;
+        memory::fill(&mut tree, &options.memory);
+        blob = tree.flatten();
+    }
     let mut input = Input { blob, sources, script: Vec::new(), loads: Vec::new(), occupied: Vec::new() };
     if let Some(script) = &options.script {
         script::carry_out(script, options.files.as_deref(), &mut input)?;
