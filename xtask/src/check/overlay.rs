@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::devtree::{Devtree, Node};
 use super::sources::Sources;
@@ -21,7 +22,10 @@ fn apply_one(base: Vec<u8>, overlay: &Path, sources: &mut Sources) -> Result<Vec
     } else {
         dts::compile(overlay, sources, &|path, blob| destination(path, blob, &tree))?
     };
-    let directory = std::env::temp_dir().join(format!("portunus-check-{}", std::process::id()));
+    // Several may be at it at once, in one process too.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let directory = std::env::temp_dir().join(format!("portunus-check-{}-{number}", std::process::id()));
     fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
     let merged = merge(&directory, &base, &blob);
     // What is left of it harms nobody.
