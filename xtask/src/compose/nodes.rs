@@ -83,6 +83,16 @@ fn domain(domain: &Domain, module: &mut dyn FnMut(&super::partition::File) -> us
     if let Some(spis) = &domain.spis {
         node.set("nr_spis", Value::Cells(vec![spis.value]), &spis.at);
     }
+    for (property, policy) in &domain.policies {
+        node.set(property, texts(&[&policy.value]), &policy.at);
+    }
+    if let [first, ..] = domain.max_restarts.as_slice() {
+        let cells = domain.max_restarts.iter().map(|number| number.value).collect();
+        node.set("portunus,max-restarts", Value::Cells(cells), &first.at);
+    }
+    if let Some(delay) = &domain.restart_delay {
+        node.set("portunus,restart-delay", Value::Cells(vec![delay.value]), &delay.at);
+    }
     let mut kernel = Node::new("kernel", &domain.kernel.at);
     kernel.set("compatible", texts(&["multiboot,kernel", "multiboot,module"]), &domain.kernel.at);
     kernel.set("reg", Value::Module(module(&domain.kernel.value)), &domain.kernel.at);

@@ -82,6 +82,12 @@ pub struct Domain {
     pub hypervisor_node: bool,
     /// SPIs of its interrupt controller.
     pub spis: Option<At<u32>>,
+    /// What becomes of it when it ends, by the names that the tree has for it.
+    pub policies: Vec<(&'static str, At<String>)>,
+    /// How often it may start again: so many times, and in how many seconds.
+    pub max_restarts: Vec<At<u32>>,
+    /// Milliseconds before it starts again.
+    pub restart_delay: Option<At<u32>>,
 }
 
 /// A channel.

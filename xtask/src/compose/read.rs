@@ -16,7 +16,14 @@ pub type Find<'f> = &'f dyn Fn(&str) -> Result<File, String>;
 const TOP: [&str; 5] = ["virt", "rpi4", "options", "domain", "channel"];
 const VIRT: [&str; 3] = ["cpus", "memory", "cpu"];
 const OPTIONS: [&str; 4] = ["when-done", "switch-key", "console", "more"];
-const DOMAIN: [&str; 10] = [
+/// What may end a domain, with the property that says what then becomes of it.
+const POLICIES: [(&str, &str); 4] = [
+    ("on-poweroff", "portunus,on-poweroff"),
+    ("on-reboot", "portunus,on-reboot"),
+    ("on-crash", "portunus,on-crash"),
+    ("on-watchdog", "portunus,on-watchdog"),
+];
+const DOMAIN: [&str; 16] = [
     "kernel",
     "raw",
     "ramdisk",
@@ -27,6 +34,12 @@ const DOMAIN: [&str; 10] = [
     "console",
     "hypervisor-node",
     "spis",
+    "on-poweroff",
+    "on-reboot",
+    "on-crash",
+    "on-watchdog",
+    "max-restarts",
+    "restart-delay",
 ];
 const CHANNEL: [&str; 2] = ["ends", "direction"];
 
@@ -143,6 +156,12 @@ impl Reader<'_> {
             console: self.flag(table, "console", true),
             hypervisor_node: self.flag(table, "hypervisor-node", true),
             spis: self.number(table, "spis"),
+            policies: POLICIES
+                .into_iter()
+                .filter_map(|(key, property)| Some((property, self.text(table, key)?)))
+                .collect(),
+            max_restarts: self.numbers(table, "max-restarts"),
+            restart_delay: self.number(table, "restart-delay"),
             kernel: kernel?,
             memory: memory?,
             name,
@@ -245,8 +264,19 @@ impl Reader<'_> {
         Some(texts)
     }
 
+    /// One number, or a list of them.
+    fn numbers(&mut self, table: &DeTable<'_>, key: &str) -> Vec<At<u32>> {
+        match table.get(key).map(|value| value.get_ref()) {
+            Some(DeValue::Array(list)) => list.iter().filter_map(|item| self.whole(item, key)).collect(),
+            _ => self.number(table, key).into_iter().collect(),
+        }
+    }
+
     fn number(&mut self, table: &DeTable<'_>, key: &str) -> Option<At<u32>> {
-        let value = table.get(key)?;
+        self.whole(table.get(key)?, key)
+    }
+
+    fn whole(&mut self, value: &Spanned<DeValue<'_>>, key: &str) -> Option<At<u32>> {
         let number = value
             .get_ref()
             .as_integer()
