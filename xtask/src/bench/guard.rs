@@ -87,7 +87,7 @@ fn read(text: &str) -> Result<(String, Medians), String> {
     Ok((version, medians))
 }
 
-/// What is worse than recorded, or not recorded or measured at all; and what is better.
+/// What is worse than recorded, or not measured any more; and what is better, or not recorded yet.
 fn compare(recorded: &Medians, measured: &Medians) -> (Vec<String>, Vec<String>) {
     let (mut worse, mut better) = (Vec::new(), Vec::new());
     for (key, before) in recorded {
@@ -104,7 +104,7 @@ fn compare(recorded: &Medians, measured: &Medians) -> (Vec<String>, Vec<String>)
         }
     }
     let unknown = measured.keys().filter(|key| !recorded.contains_key(*key));
-    worse.extend(unknown.map(|key| format!("{key}: measured, but not recorded")));
+    better.extend(unknown.map(|key| format!("{key}: measured, but not recorded")));
     (worse, better)
 }
 
@@ -125,15 +125,8 @@ mod tests {
         let measured = [("gic3.send", 103.0), ("gic3.idle", 0.0), ("gic3.start", 900.0), ("gic3.new", 1.0)];
         let measured = measured.map(|(key, value)| (key.to_owned(), value)).into();
         let (worse, better) = compare(&recorded, &measured);
-        assert_eq!(
-            worse,
-            [
-                "gic3.gone: recorded, but not measured any more",
-                "gic3.send: 103, recorded 100",
-                "gic3.new: measured, but not recorded"
-            ]
-        );
-        assert_eq!(better, ["gic3.start: 900, recorded 1000"]);
+        assert_eq!(worse, ["gic3.gone: recorded, but not measured any more", "gic3.send: 103, recorded 100"]);
+        assert_eq!(better, ["gic3.start: 900, recorded 1000", "gic3.new: measured, but not recorded"]);
     }
 
     #[test]

@@ -129,7 +129,10 @@ impl Symbols {
     /// The label before an address. A vector is named by its offset.
     fn label(&self, address: u64) -> String {
         match self.names.range(..=address).next_back() {
-            Some((start, name)) if name == "vectors" => format!("vectors + {:#x}", (address - start) & !0x7f),
+            // There may be several tables, for CPUs that differ.
+            Some((start, name)) if name.starts_with("vectors") => {
+                format!("{name} + {:#x}", (address - start) & !0x7f)
+            }
             Some((_, name)) => short(&rustc_demangle(name)),
             None => "?".into(),
         }
