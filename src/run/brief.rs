@@ -12,18 +12,18 @@ use portunus::evtchn::Sent;
 use portunus::hypercall::{self, Outcome, dispatch};
 use portunus::sched::Slot;
 use portunus::vdev::smccc;
-use portunus::vgic::{ListRegisters, Upcall};
+use portunus::vgic::{ListRegisters, Listed, Upcall};
 
 use super::memory::GuestMemory;
 use super::pcpu::{DOORBELL, Pcpu, Vcpu};
 use super::{guest_irq, guest_left, guest_sent, guest_sync, guest_unanswered};
-use crate::arch::aarch64::gic::{Interface, Taken};
+use crate::arch::aarch64::gic::{self, Interface, Taken};
 use crate::arch::aarch64::gicv2::{self, Ahead, Frames};
 use crate::arch::aarch64::start::{FIRMWARE, TrapFrame};
-use crate::arch::aarch64::{gicv3, percpu};
+use crate::arch::aarch64::{gicv3, percpu, timer};
 
 /// The handler to continue with, or none: the guest goes on.
-type Rest = Option<extern "C" fn(&mut TrapFrame)>;
+pub(super) type Rest = Option<extern "C" fn(&mut TrapFrame)>;
 
 /// What [`guest_sends`] answers when the event was sent and nothing else is to be done.
 const SENT: u64 = 0;
@@ -99,13 +99,6 @@ fn hypercall(frame: &mut TrapFrame) -> Rest {
     if pcpu.has_rung_itself() { Some(guest_left) } else { None }
 }
 
-/// Any other synchronous exception of a guest in AArch64 state, with syndrome `esr`; all registers are in the frame.
-/// Called by boot/vectors.S.
-#[unsafe(no_mangle)]
-extern "C" fn guest_sync_briefly(_: &mut TrapFrame, _esr: u64) -> Rest {
-    Some(guest_sync)
-}
-
 /// A physical interrupt while a guest ran. Called by boot/vectors.S.
 #[unsafe(no_mangle)]
 extern "C" fn guest_irq_briefly() -> Rest {
@@ -122,8 +115,7 @@ fn irq_of_gicv3() -> Rest {
     // SAFETY: entry points are not re-entered, and this reference ends with this function.
     let local = unsafe { pcpu.local() }?;
     if intid != DOORBELL {
-        local.acknowledged = Some(Taken::v3(intid));
-        return Some(guest_irq);
+        return other_irq(pcpu, Taken::v3(intid));
     }
     gicv3::drop_priority(intid);
     gicv3::deactivate(intid);
@@ -145,8 +137,7 @@ fn irq_of_gicv2(frames: &Frames) -> Rest {
     // SAFETY: as above.
     let local = unsafe { pcpu.local() }?;
     if !pcpu.doorbell.is_rung() {
-        local.acknowledged = Some(Taken::v2(frames.acknowledge()?));
-        return Some(guest_irq);
+        return other_irq(pcpu, Taken::v2(frames.acknowledge()?));
     }
     let slot = local.loaded?;
     let (vcpu, Interface::V2(lists)) = local.current_and_interface()? else { return Some(guest_left) };
@@ -157,6 +148,50 @@ fn irq_of_gicv2(frames: &Frames) -> Rest {
         return Some(guest_left);
     }
     upcall(vcpu, &mut lists, pcpu, slot)
+}
+
+/// An interrupt that was acknowledged and is no doorbell: the loaded vCPU's timer, or one of those that take longer.
+#[inline(never)]
+fn other_irq(pcpu: &Pcpu, taken: Taken) -> Rest {
+    // SAFETY: entry points are not re-entered, and the caller's reference is no longer used.
+    let local = unsafe { pcpu.local() }?;
+    let (intid, timer) = (taken.intid(), &local.world.timer);
+    let is_virtual = intid == timer.virt;
+    let slot = local.loaded?;
+    if !is_virtual && intid != timer.phys {
+        local.acknowledged = Some(taken);
+        return Some(guest_irq);
+    }
+    gic::drop_priority(taken);
+    let (vcpu, interface) = local.current_and_interface()?;
+    let listed = if timer::is_asserted(is_virtual) {
+        match interface {
+            Interface::V2(lists) => vcpu.domain.vgic.taken_at_once(&mut vcpu.bank, lists, intid),
+            Interface::V3(lists) => vcpu.domain.vgic.taken_at_once(&mut vcpu.bank, lists, intid),
+        }
+    } else {
+        None
+    };
+    match listed {
+        Some(listed) => resync_if(listed, pcpu, slot),
+        // The timer was stopped just as it came: it is nobody's.
+        None => {
+            gic::deactivate(taken);
+            None
+        }
+    }
+}
+
+/// Sends the loaded vCPU, in `slot`, the long way if the short one was not enough.
+#[inline(always)]
+pub(super) fn resync_if(listed: Listed, pcpu: &Pcpu, slot: Slot) -> Rest {
+    match listed {
+        Listed::Done => None,
+        Listed::Resync => {
+            pcpu.ring_other(slot, pcpu);
+            Some(guest_left)
+        }
+    }
 }
 
 /// The upcall of the vCPU in `slot`, which is loaded, was rung for and nothing else.

@@ -10,6 +10,7 @@
 mod attend;
 mod block;
 mod brief;
+mod device;
 mod end;
 mod fault;
 mod firmware;

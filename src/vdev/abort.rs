@@ -86,6 +86,30 @@ impl MmioAccess {
         })
     }
 
+    /// A word load or store of the commonest form: an aligned word, no sign, where nothing is mapped, with its address noted
+    /// in HPFAR_EL2 and FAR_EL2. Whether it is a store, and its register. What it answers, [`decode`](Self::decode) does,
+    /// too.
+    #[inline(always)]
+    #[must_use]
+    pub const fn plain_word(esr: u64) -> Option<(bool, u8)> {
+        const CLASS: u64 = 0x3f << 26;
+        const IL: u64 = 1 << 25;
+        const ISV: u64 = 1 << 24;
+        const SAS: u64 = 3 << 22;
+        const SSE: u64 = 1 << 21;
+        const FNV_EA_CM_S1PTW: u64 = 0b1111 << 7;
+        /// DFSC but for the level.
+        const FAULT: u64 = 0x3c;
+        const TRANSLATION: u64 = 0x04;
+        const WORD: u64 = 2 << 22;
+        let looked_at = esr & (CLASS | IL | ISV | SAS | SSE | FNV_EA_CM_S1PTW | FAULT);
+        if looked_at == (Esr::DATA_ABORT_LOWER as u64) << 26 | IL | ISV | WORD | TRANSLATION {
+            Some((esr & 1 << 6 != 0, (esr >> 16 & 0x1f) as u8))
+        } else {
+            None
+        }
+    }
+
     /// What a store of a register that holds `value` writes.
     #[must_use]
     pub const fn stored(self, value: u64) -> u64 {
@@ -171,6 +195,13 @@ pub const fn fault_ipa(esr: Esr, hpfar: u64, far: Gva) -> Option<Ipa> {
     Some(Ipa::new(page | offset))
 }
 
+/// [`fault_ipa`] of a [plain](MmioAccess::plain_word) access, which is always noted.
+#[inline(always)]
+#[must_use]
+pub const fn noted_ipa(hpfar: u64, far: Gva) -> Ipa {
+    Ipa::new((hpfar & 0xfff_ffff_fff0) << 8 | far.page_offset())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -242,10 +273,27 @@ mod tests {
         assert_eq!(fault_ipa(abort(6), 1 << 63 | 0x22_0000, far), Some(Ipa::new(0x2200_0abc)), "the NS bit");
     }
 
+    #[test]
+    fn a_plain_load_of_a_word_is_recognised() {
+        let load = abort(ISV | 2 << 22 | 13 << 16 | TRANSLATION_L2);
+        assert_eq!(MmioAccess::plain_word(load.get()), Some((false, 13)));
+        assert_eq!(MmioAccess::plain_word(load.get() | 1 << 6), Some((true, 13)));
+        for bit in [7, 8, 9, 10, 21] {
+            assert_eq!(MmioAccess::plain_word(load.get() | 1 << bit), None, "bit {bit}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_syndrome_makes_the_arithmetic_overflow(raw in any::<u64>(), value in any::<u64>()) {
             let esr = Esr::new(raw & 0x3ff_ffff | 0x24 << 26);
+            if let Some((write, register)) = MmioAccess::plain_word(esr.get()) {
+                let access = MmioAccess::decode(esr).unwrap();
+                prop_assert_eq!((access.write, access.register), (write, register));
+                prop_assert_eq!((access.width, access.sign_extend), (Width::Word, false));
+                let far = Gva::new(value);
+                prop_assert_eq!(fault_ipa(esr, 0x22_0000, far), Some(noted_ipa(0x22_0000, far)));
+            }
             if let Ok(access) = MmioAccess::decode(esr) {
                 prop_assert!(access.register < 32);
                 let _ = (access.loaded(value), access.stored(value));

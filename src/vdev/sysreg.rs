@@ -65,6 +65,16 @@ impl Trapped {
         }
     }
 
+    /// The general-purpose register of an MSR to ICC_SGI1R_EL1 with syndrome `esr`, if it is one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn sends_sgi(esr: u64) -> Option<u8> {
+        const RT: u64 = 0x1f << 5;
+        // Class 0x18, IL; op0 = 3, op2 = 5, op1 = 0, CRn = 12, CRm = 11, a write.
+        const SGI1R: u64 = 0x18 << 26 | 1 << 25 | 3 << 20 | 5 << 17 | 12 << 10 | 11 << 1;
+        if esr & !RT == SGI1R { Some((esr >> 5 & 0x1f) as u8) } else { None }
+    }
+
     /// What the access means to a guest that is shown `view`; `value` is what Rt holds (0 for XZR).
     #[must_use]
     pub fn decide(self, value: u64, view: &IdValues) -> Action {
@@ -191,6 +201,16 @@ mod tests {
 
     fn view(gicv3: bool) -> IdValues {
         guest_view(&IdValues::gather(|_| 0x1111_1111_1111_1112), Limits { gicv3, ipa_bits: 40 })
+    }
+
+    #[test]
+    fn a_write_of_icc_sgi1r_is_recognised_by_its_syndrome_alone() {
+        let iss = |rt: u32, read: u32| 3 << 20 | 5 << 17 | 12 << 10 | rt << 5 | 11 << 1 | read;
+        let esr = |iss: u32| 0x18 << 26 | 1 << 25 | u64::from(iss);
+        assert_eq!(Trapped::sends_sgi(esr(iss(19, 0))), Some(19));
+        assert_eq!(Trapped::decode(iss(19, 0)).decide(7, &view(true)), Action::SendSgi(7));
+        assert_eq!(Trapped::sends_sgi(esr(iss(19, 1))), None);
+        assert_eq!(Trapped::sends_sgi(esr(iss(19, 0) + (1 << 17))), None, "ICC_ASGI1R_EL1");
     }
 
     fn access(encoding: (u8, u8, u8, u8, u8), write: bool) -> Action {

@@ -1,7 +1,7 @@
 //! What a guest may have for a GIC: one of two front ends over the same core.
 
-use super::{Refused, VcpuSet, Vgic, Width, v2, v3};
-use crate::addr::{Ipa, VcpuId};
+use super::{Refused, SgiSource, VcpuSet, Vgic, Width, v2, v3};
+use crate::addr::{IntId, Ipa, VcpuId};
 
 /// The architecture of a guest's GIC: that of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,36 @@ impl Register {
         match self {
             Self::V2(register) => vgic.read_v2(register, width),
             Self::V3(register) => vgic.read(register, width),
+        }
+    }
+
+    /// Reads a word of it, where that shows nothing that the guest changes without a trap: enables, priorities, routes and
+    /// identification, but not what is pending or active. So no [`fold`](Vgic::fold) is needed before. `None` of others,
+    /// which may all the same be [read](Self::read).
+    #[inline(always)]
+    #[must_use]
+    pub fn peek(self, vgic: &Vgic) -> Option<u64> {
+        let offset = match self {
+            Self::V2(register) => register.offset(),
+            Self::V3(register) => register.place(),
+        };
+        /// From GICD_ISPENDR to GICD_ICACTIVER, and where GICv2 has the SGIs' pending bits.
+        const STATE: core::ops::Range<u64> = 0x200..0x400;
+        const SGI_STATE: core::ops::Range<u64> = 0xf00..0x1000;
+        if STATE.contains(&offset) || SGI_STATE.contains(&offset) {
+            return None;
+        }
+        self.read(vgic, Width::Word).ok()
+    }
+
+    /// The SGI that storing the word `value` here sends to the vCPU that stores it and to nobody else, with its sender. `None`
+    /// if it may be anything else. (On GICv3 SGIs are sent by a system register.)
+    #[inline]
+    #[must_use]
+    pub fn sgi_to_self(self, value: u64) -> Option<(IntId, SgiSource)> {
+        match self {
+            Self::V2(register) => register.sgi_to_self(value),
+            Self::V3(_) => None,
         }
     }
 

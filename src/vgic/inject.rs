@@ -95,7 +95,7 @@ impl Vgic {
             *slot = Lr { vintid: UPCALL, priority, ..Lr::EMPTY };
         } else {
             // What the guest did to the last one is published on the way.
-            let (pending, active) = hw.state(0);
+            let (pending, active) = hw.pend(0);
             if pending {
                 return Upcall::Queued;
             }
@@ -106,6 +106,8 @@ impl Vgic {
                 bank.set_active(UPCALL_BIT, active);
                 slot.active = active;
             }
+            slot.pending = true;
+            return Upcall::Queued;
         }
         slot.pending = true;
         local.used |= 1;

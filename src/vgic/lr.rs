@@ -64,6 +64,14 @@ impl Lr {
             | if self.active { ich::GROUP1 | ich::ACTIVE } else { 0 }
     }
 
+    /// The same register made pending: `ICH_LR<n>_EL2` with its state changed and all else as it is. Whether it was pending,
+    /// and whether it was active, too.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pended_ich(raw: u64) -> (u64, (bool, bool)) {
+        (raw | ich::GROUP1 | ich::PENDING, (raw & ich::PENDING != 0, raw & ich::ACTIVE != 0))
+    }
+
     /// What a value read from `ICH_LR<n>_EL2` means.
     #[inline(always)]
     #[must_use]
@@ -117,9 +125,13 @@ pub trait ListRegisters {
     fn count(&self) -> usize;
     /// Reads list register `index`, which is below `count`.
     fn read(&mut self, index: usize) -> Lr;
-    /// Whether list register `index`, which is below `count`, is pending, and whether it is active.
-    fn state(&mut self, index: usize) -> (bool, bool) {
+    /// Makes list register `index`, which is below `count` and holds an interrupt or did and was not written since, pending
+    /// if it is not. Whether it was pending, and whether it is active.
+    fn pend(&mut self, index: usize) -> (bool, bool) {
         let lr = self.read(index);
+        if !lr.pending {
+            self.write(index, Lr { pending: true, ..lr });
+        }
         (lr.pending, lr.active)
     }
     /// Writes list register `index`, which is below `count`.

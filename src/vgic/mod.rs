@@ -29,10 +29,11 @@
 //! | the vCPU's attention bit was set | clears the bit, reads `evtchn_upcall_pending`, [`Vgic::resync`] |
 //! | a maintenance interrupt came | [`Vgic::resync`] |
 //! | an event was sent to the vCPU it runs | [`Vgic::upcall`]; [`Vgic::resync`] if that says so |
-//! | a linked PPI came (priority dropped only) | [`Vgic::taken`], then [`Vgic::resync`] |
+//! | a linked PPI came (priority dropped only) | [`Vgic::taken_at_once`]; [`Vgic::resync`] if that says so |
 //! | the timer is seen to have dropped its line | [`Vgic::set_line`], then [`Vgic::resync`] |
 //! | the guest accesses a register of its GIC | [`Vgic::fold`], [`Register::read`] or [`Register::write`] |
-//! | the guest writes ICC_SGI1R_EL1 | [`Vgic::sgi1r`] |
+//! | the guest sends itself an SGI | [`Vgic::sgi_to_self`]; [`Vgic::resync`] if that says so |
+//! | the guest writes ICC_SGI1R_EL1 otherwise | [`Vgic::sgi1r`] |
 //! | the guest executes a trapped WFI | [`Vgic::fold`], [`Vgic::deliverable`] |
 //! | the vCPU stops running here | [`Vgic::unload`], *after* its timer is stopped |
 //! | the attention bit of a vCPU that is not loaded was set | [`Vgic::settle`], [`Vgic::deliverable`] |
@@ -62,6 +63,7 @@ mod refill;
 mod reset;
 mod set;
 mod sgi;
+mod short;
 mod spi;
 mod state;
 mod sync;
@@ -76,6 +78,7 @@ pub use inject::Upcall;
 pub use local::LrBank;
 pub use lr::{ListRegisters, Lr, MAX_LRS, Maintenance, PhysicalGic};
 pub use set::VcpuSet;
+pub use short::Listed;
 pub use state::{MAX_SPIS, MAX_VCPUS, SgiSource, Vgic};
 
 use crate::addr::IntId;

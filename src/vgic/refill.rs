@@ -27,12 +27,12 @@ use crate::addr::IntId;
 
 /// An interrupt that wants a list register.
 #[derive(Clone, Copy)]
-struct Wish {
-    priority: u8,
-    intid: IntId,
-    active: bool,
+pub(super) struct Wish {
+    pub priority: u8,
+    pub intid: IntId,
+    pub active: bool,
     /// It may be made pending: enabled, in Group 1, routed here.
-    eligible: bool,
+    pub eligible: bool,
 }
 
 /// The most urgent of the wishes seen so far.
@@ -76,17 +76,18 @@ impl Vgic {
         let for_pending = usize::from(!pendings.wishes.is_empty());
         let served_active = actives.wishes.len().min(slots.saturating_sub(for_pending));
         let served_pending = pendings.wishes.len().min(slots.saturating_sub(served_active));
-        let mut chosen: ArrayVec<Wish, MAX_LRS> =
-            actives.wishes.iter().take(served_active).copied().collect();
-        chosen.extend(pendings.wishes.iter().take(served_pending).copied());
+        let chosen = || {
+            let pendings = pendings.wishes.iter().take(served_pending);
+            actives.wishes.iter().take(served_active).chain(pendings)
+        };
 
         for index in bits(local.used & !1) {
-            let stays = local.slot(index).is_some_and(|lr| chosen.iter().any(|wish| wish.intid == lr.vintid));
+            let stays = local.slot(index).is_some_and(|lr| chosen().any(|wish| wish.intid == lr.vintid));
             if !stays {
                 woken = woken.union(self.evict(local, hw, index));
             }
         }
-        for wish in &chosen {
+        for wish in chosen() {
             woken = woken.union(self.place(local, hw, wish));
         }
 
@@ -166,7 +167,7 @@ impl Vgic {
     }
 
     /// What the list register of this interrupt should hold, its token claimed.
-    fn compose(&self, local: &mut LrBank, irq: Irq<'_>, wish: &Wish) -> Lr {
+    pub(super) fn compose(&self, local: &mut LrBank, irq: Irq<'_>, wish: &Wish) -> Lr {
         let mask = if wish.intid.is_private() { irq.bit } else { 0 };
         let linked = if wish.active { local.held_active & mask != 0 } else { local.held & mask != 0 };
         let cell = local.senders.get_mut(wish.intid.index());

@@ -131,6 +131,14 @@ pub fn step_over(esr: Esr) {
     SPSR_EL2::write(pstate);
 }
 
+/// The same behind an instruction of AArch64, which has no state but the single step.
+#[inline(always)]
+pub fn step_over_word() {
+    const SS: u64 = 1 << 21;
+    ELR_EL2::write(ELR_EL2::read().wrapping_add(4));
+    SPSR_EL2::write(SPSR_EL2::read() & !SS);
+}
+
 /// Goes back to the HVC that trapped.
 pub fn repeat_hvc() {
     ELR_EL2::write(ELR_EL2::read().wrapping_sub(4));

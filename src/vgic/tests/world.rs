@@ -1,7 +1,7 @@
 //! A domain at work: the virtual GIC on fake hardware, in step with the reference model.
 
 use super::super::v3::{GICD_BASE, GICR_BASE, GICR_STRIDE};
-use super::super::{LrBank, Refused, Register, SgiSource, Upcall, VcpuSet, Version, Vgic, Width};
+use super::super::{Listed, LrBank, Refused, Register, SgiSource, Upcall, VcpuSet, Version, Vgic, Width};
 use super::fake::FakeHw;
 use super::model::Model;
 use crate::addr::{Affinity, IntId, Ipa, VcpuId};
@@ -40,6 +40,8 @@ pub struct World {
     pub cpus: Vec<Cpu>,
     pub model: Model,
     pub attention: VcpuSet,
+    /// Whether the timer was taken by the short way last.
+    pub shortly: bool,
 }
 
 impl World {
@@ -63,6 +65,7 @@ impl World {
             cpus: (0..vcpus).map(cpu).collect(),
             model: Model::new(vcpus, spis),
             attention: VcpuSet::first(vcpus),
+            shortly: false,
         };
         world.load_all();
         world
@@ -233,7 +236,11 @@ impl World {
         self.model.drive(v, intid, high);
     }
 
+    /// `from` sends SGI `sgi` to `to`; an even one to itself by the short way.
     pub fn sgi(&mut self, from: usize, to: usize, sgi: u32) {
+        if from == to && sgi.is_multiple_of(2) && self.is_loaded(from) {
+            return self.sgi_to_self(from, sgi);
+        }
         if self.is_v2() {
             let value = 1 << (16 + to) | u64::from(sgi);
             self.write_as(from, GICD_BASE.get() + 0xf00, Width::Word, value);
@@ -245,6 +252,16 @@ impl World {
         let woken = self.vgic.sgi1r(vcpu(from), value);
         self.wake(woken);
         self.model.irq(to, sgi).latch |= 1;
+    }
+
+    fn sgi_to_self(&mut self, v: usize, sgi: u32) {
+        let source = if self.is_v2() { v as u8 } else { 0 };
+        let cpu = &mut self.cpus[v];
+        let (id, source) = (IntId::new(sgi), SgiSource::new(source).unwrap());
+        if self.vgic.sgi_to_self(&mut cpu.local, &mut cpu.hw, id, source) == Listed::Resync {
+            self.wake(VcpuSet::one(vcpu(v)));
+        }
+        self.model.irq(v, sgi).latch |= if self.is_v2() { 1 << v } else { 1 };
     }
 
     pub fn sgi_from(&mut self, source: u8, to: usize, sgi: u32) {
@@ -354,16 +371,21 @@ impl World {
         self.wake(woken);
     }
 
-    /// The timer's physical interrupt, if it fires. Whether it did.
-    pub fn physical(&mut self, v: usize) -> bool {
+    /// The timer's physical interrupt, if it fires: every other one by the short way. What follows, if it did.
+    pub fn physical(&mut self, v: usize) -> Option<Listed> {
         let cpu = &mut self.cpus[v];
         if !cpu.timer || cpu.hw.active_ppis & 1 << TIMER != 0 || !cpu.local.is_loaded() {
-            return false;
+            return None;
         }
         cpu.hw.active_ppis |= 1 << TIMER;
+        self.shortly = !self.shortly;
+        if self.shortly {
+            let listed = self.vgic.taken_at_once(&mut cpu.local, &mut cpu.hw, IntId::new(TIMER)).unwrap();
+            return Some(listed);
+        }
         let woken = self.vgic.taken(&mut cpu.local, &mut cpu.hw, IntId::new(TIMER)).unwrap();
         self.wake(woken);
-        true
+        Some(Listed::Resync)
     }
 
     /// All pCPUs do what they were asked to, and take their physical interrupts, until there is nothing to do.
@@ -383,7 +405,12 @@ impl World {
                 }
             }
             for v in 0..self.cpus.len() {
-                if self.is_loaded(v) && (self.physical(v) || self.cpus[v].hw.calls()) {
+                if !self.is_loaded(v) {
+                    continue;
+                }
+                let fired = self.physical(v);
+                quiet &= fired.is_none();
+                if fired == Some(Listed::Resync) || self.cpus[v].hw.calls() {
                     quiet = false;
                     self.resync(v);
                 }

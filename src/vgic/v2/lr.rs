@@ -31,6 +31,14 @@ impl Lr {
             | if self.active { ACTIVE } else { 0 }
     }
 
+    /// The same register made pending: `GICH_LR<n>` with its state changed and all else as it is. Whether it was pending,
+    /// and whether it was active, too.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pended_gich(raw: u32) -> (u32, (bool, bool)) {
+        (raw | PENDING, (raw & PENDING != 0, raw & ACTIVE != 0))
+    }
+
     /// What a value read from `GICH_LR<n>` means.
     #[inline(always)]
     #[must_use]

@@ -43,6 +43,11 @@ impl Register {
             _ => None,
         }
     }
+
+    /// The offset in the distributor.
+    pub(super) const fn offset(self) -> u64 {
+        self.offset
+    }
 }
 
 /// The bit of a vCPU in a byte of targets or senders; none above the eighth.

@@ -1,8 +1,28 @@
 //! Sending SGIs, and their pending bits: one for each sender.
 
 use super::super::{SgiSource, VcpuSet, Vgic};
-use super::bit;
+use super::dist::SGIR;
+use super::{Register, bit};
 use crate::addr::{IntId, VcpuId};
+
+impl Register {
+    /// The SGI that `value`, stored here, sends to the vCPU that stores it and to nobody else; see
+    /// [`sgir`](Vgic::sgir).
+    pub(in super::super) fn sgi_to_self(self, value: u64) -> Option<(IntId, SgiSource)> {
+        const SELF: u64 = 0b10 << 24;
+        let listed = u64::from(bit(self.vcpu)) << 16;
+        let to_self = match value & 0x3ff_0000 {
+            whom if whom & 0b11 << 24 == SELF => true,
+            whom => whom == listed && listed != 0,
+        };
+        let sgi = IntId::new((value & 0xf) as u32);
+        if self.offset == SGIR && to_self {
+            Some((sgi, SgiSource::new(self.vcpu.get() as u8)?))
+        } else {
+            None
+        }
+    }
+}
 
 impl Vgic {
     /// `sender` wrote `value` to GICD_SGIR (IHI 0048, 4.3.15). Returns who needs attention. Targets that do not exist

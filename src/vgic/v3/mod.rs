@@ -19,6 +19,8 @@ mod dist;
 mod redist;
 mod sgi;
 
+pub use sgi::sgi_to_self;
+
 use super::{Refused, VcpuSet, Vgic, Width};
 use crate::addr::{Ipa, VcpuId};
 
@@ -60,6 +62,15 @@ impl Register {
                 Some(Self::Redistributor(vcpu, offset % GICR_STRIDE))
             }
             _ => None,
+        }
+    }
+
+    /// The offset among the registers that exist for each of many interrupts: those of SGI_base are where the distributor's
+    /// are.
+    pub(super) const fn place(self) -> u64 {
+        match self {
+            Self::Distributor(offset) => offset,
+            Self::Redistributor(_, offset) => offset & 0xffff,
         }
     }
 

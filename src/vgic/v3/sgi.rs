@@ -3,6 +3,17 @@
 use super::super::{SgiSource, VcpuSet, Vgic};
 use crate::addr::{Affinity, IntId, VcpuId};
 
+/// The SGI that `value`, written to ICC_SGI1R_EL1 by vCPU `sender`, sends to the sender and to nobody else. `None` if it
+/// may be anything else.
+#[inline]
+#[must_use]
+pub fn sgi_to_self(sender: VcpuId, value: u64) -> Option<IntId> {
+    const INTID: u64 = 0xf << 24;
+    let own = Affinity::of_vcpu(sender).get();
+    let myself = 1 << (own & 0xf) | (own & 0xff00) << 8;
+    (value & !INTID == myself).then(|| IntId::new((value >> 24 & 0xf) as u32))
+}
+
 impl Vgic {
     /// `sender` wrote `value` to ICC_SGI1R_EL1 (IHI 0069, "ICC_SGI1R_EL1"). Returns who needs attention.
     ///

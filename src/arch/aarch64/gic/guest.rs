@@ -71,7 +71,7 @@ impl ListRegisters for Interface {
         #[inline]
         fn read(self: &mut Self, index: usize) -> Lr;
         #[inline]
-        fn state(self: &mut Self, index: usize) -> (bool, bool);
+        fn pend(self: &mut Self, index: usize) -> (bool, bool);
         #[inline]
         fn write(self: &mut Self, index: usize, lr: Lr);
         fn request(self: &mut Self, wanted: Maintenance);

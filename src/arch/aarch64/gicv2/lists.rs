@@ -64,6 +64,21 @@ impl Interface {
         }
         self.frames.hyp.write32(GICH_HCR, EN);
     }
+
+    #[inline(always)]
+    fn read_raw(&self, index: usize) -> u32 {
+        self.frames.hyp.read32(GICH_LR + 4 * index as u64)
+    }
+
+    /// Makes list register `index`, which reads as `raw`, pending if it is not.
+    #[inline(always)]
+    fn pend_if(&self, index: usize, raw: u32) -> (bool, bool) {
+        let (pended, before) = Lr::pended_gich(raw);
+        if !before.0 {
+            self.frames.hyp.write32(GICH_LR + 4 * index as u64, pended);
+        }
+        before
+    }
 }
 
 impl ListRegisters for Interface {
@@ -74,12 +89,18 @@ impl ListRegisters for Interface {
 
     #[inline]
     fn read(&mut self, index: usize) -> Lr {
-        Lr::from_gich(self.frames.hyp.read32(GICH_LR + 4 * index as u64))
+        Lr::from_gich(self.read_raw(index))
     }
 
     #[inline(always)]
     fn write(&mut self, index: usize, lr: Lr) {
         self.frames.hyp.write32(GICH_LR + 4 * index as u64, lr.to_gich());
+    }
+
+    #[inline(always)]
+    fn pend(&mut self, index: usize) -> (bool, bool) {
+        let raw = self.read_raw(index);
+        self.pend_if(index, raw)
     }
 
     fn request(&mut self, wanted: Maintenance) {
@@ -111,12 +132,12 @@ impl PhysicalGic for Interface {
     }
 }
 
-/// List registers of which the state of the first was read ahead, because what follows relies on what was written before.
+/// List registers of which the first was read ahead, because what follows relies on what was written before.
 /// For [`Vgic::upcall`](portunus::vgic::Vgic::upcall), which writes it at most once.
 pub struct Ahead<'a> {
     lists: &'a mut Interface,
-    /// Whether the first is pending, and whether it is active.
-    first: (bool, bool),
+    /// What the first reads as.
+    first: u32,
 }
 
 impl<'a> Ahead<'a> {
@@ -126,7 +147,7 @@ impl<'a> Ahead<'a> {
     #[inline(always)]
     #[must_use]
     pub fn new(lists: &'a mut Interface) -> Self {
-        let first = lists.state(0);
+        let first = lists.read_raw(0);
         // SAFETY: a barrier.
         unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
         Self { lists, first }
@@ -143,8 +164,8 @@ impl ListRegisters for Ahead<'_> {
     }
 
     #[inline(always)]
-    fn state(&mut self, index: usize) -> (bool, bool) {
-        if index == 0 { self.first } else { self.lists.state(index) }
+    fn pend(&mut self, index: usize) -> (bool, bool) {
+        if index == 0 { self.lists.pend_if(0, self.first) } else { self.lists.pend(index) }
     }
 
     #[inline(always)]

@@ -85,6 +85,31 @@ impl Interface {
         }
         ICH_HCR_EL2::write(EN);
     }
+
+    #[inline(always)]
+    fn read_raw(&self, index: usize) -> u64 {
+        macro_rules! read {
+            ($name:literal) => {{
+                let raw: u64;
+                // SAFETY: reads a list register that this pCPU has (`index` is below `count`).
+                unsafe { asm!(concat!("mrs {}, ", $name), out(reg) raw, options(nostack, preserves_flags)) };
+                raw
+            }};
+        }
+        with_list_register!(index, read, 0)
+    }
+
+    #[inline(always)]
+    fn write_raw(&self, index: usize, raw: u64) {
+        macro_rules! write {
+            ($name:literal) => {
+                // SAFETY: writes a list register that this pCPU has (`index` is below `count`); the guest sees
+                // it after the next context synchronisation, which the exception return is.
+                unsafe { asm!(concat!("msr ", $name, ", {}"), in(reg) raw, options(nostack, preserves_flags)) }
+            };
+        }
+        with_list_register!(index, write, {});
+    }
 }
 
 impl ListRegisters for Interface {
@@ -95,28 +120,21 @@ impl ListRegisters for Interface {
 
     #[inline(always)]
     fn read(&mut self, index: usize) -> Lr {
-        macro_rules! read {
-            ($name:literal) => {{
-                let raw: u64;
-                // SAFETY: reads a list register that this pCPU has (`index` is below `count`).
-                unsafe { asm!(concat!("mrs {}, ", $name), out(reg) raw, options(nostack, preserves_flags)) };
-                raw
-            }};
-        }
-        Lr::from_ich(with_list_register!(index, read, 0))
+        Lr::from_ich(self.read_raw(index))
     }
 
     #[inline(always)]
     fn write(&mut self, index: usize, lr: Lr) {
-        let raw = lr.to_ich();
-        macro_rules! write {
-            ($name:literal) => {
-                // SAFETY: writes a list register that this pCPU has (`index` is below `count`); the guest sees
-                // it after the next context synchronisation, which the exception return is.
-                unsafe { asm!(concat!("msr ", $name, ", {}"), in(reg) raw, options(nostack, preserves_flags)) }
-            };
+        self.write_raw(index, lr.to_ich());
+    }
+
+    #[inline(always)]
+    fn pend(&mut self, index: usize) -> (bool, bool) {
+        let (pended, before) = Lr::pended_ich(self.read_raw(index));
+        if !before.0 {
+            self.write_raw(index, pended);
         }
-        with_list_register!(index, write, {});
+        before
     }
 
     fn request(&mut self, wanted: Maintenance) {
