@@ -8,12 +8,13 @@ pub struct Blob {
     pub structs: Vec<u8>,
     strings: Vec<u8>,
     names: Vec<(String, u32)>,
+    reservations: Vec<u8>,
 }
 
 #[allow(clippy::new_without_default, reason = "a test helper")]
 impl Blob {
     pub fn new() -> Self {
-        Self { structs: Vec::new(), strings: Vec::new(), names: Vec::new() }
+        Self { structs: Vec::new(), strings: Vec::new(), names: Vec::new(), reservations: Vec::new() }
     }
     pub fn token(&mut self, token: u32) -> &mut Self {
         self.structs.extend(token.to_be_bytes());
@@ -44,6 +45,12 @@ impl Blob {
     pub fn cells(&mut self, name: &str, cells: &[u32]) -> &mut Self {
         let value: Vec<u8> = cells.iter().flat_map(|cell| cell.to_be_bytes()).collect();
         self.prop(name, &value)
+    }
+    /// Entries of the memory reservation block.
+    pub fn reserve(&mut self, entries: impl Iterator<Item = (u64, u64)>) -> &mut Self {
+        let bytes = entries.flat_map(|(address, size)| [address.to_be_bytes(), size.to_be_bytes()].concat());
+        self.reservations.extend(bytes);
+        self
     }
     pub fn has_room(&self) -> bool {
         self.structs.len() + self.strings.len() < MAX_SIZE - 4096
@@ -77,12 +84,16 @@ impl Blob {
     }
     pub fn build(&mut self) -> Vec<u8> {
         self.end().token(9);
-        let strings_at = 56 + self.structs.len();
+        let structs_at = 56 + self.reservations.len();
+        let strings_at = structs_at + self.structs.len();
         let total = strings_at + self.strings.len();
         assert!(total <= MAX_SIZE);
         let sizes = [self.strings.len() as u32, self.structs.len() as u32];
-        let header = [0xd00d_feed, total as u32, 56, strings_at as u32, 40, 17, 16, 0, sizes[0], sizes[1]];
+        let [structs, strings, reservations] = [structs_at as u32, strings_at as u32, 40];
+        let header =
+            [0xd00d_feed, total as u32, structs, strings, reservations, 17, 16, 0, sizes[0], sizes[1]];
         let mut blob: Vec<u8> = header.iter().flat_map(|field: &u32| field.to_be_bytes()).collect();
+        blob.extend(&self.reservations);
         blob.extend([0; 16]);
         blob.extend(&self.structs);
         blob.extend(&self.strings);

@@ -3,6 +3,10 @@
 
 pub mod blob;
 pub mod files;
+pub mod program;
+pub mod promises;
+pub mod rebuild;
+pub mod words;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
