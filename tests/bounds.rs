@@ -164,6 +164,67 @@ fn a_flood_of_wrong_channels_takes_no_more_than_linear_time() {
 }
 
 #[test]
+fn names_of_any_length_and_number_take_no_more_than_linear_time() {
+    let _turn = alone();
+    let mut blob = Blob::board();
+    blob.begin("chosen").domain("d", 2).kernel("k", 0x1000).end();
+    let tuples: Vec<u32> = (0..2000).flat_map(|channel| [2 * channel + 1, 2, 2 * channel + 2, 2]).collect();
+    for list in
+        [vec![0; 4000], vec![b'x'; MAX_SIZE / 8], b"same\0".repeat(4000), b"in valid\0".repeat(MAX_SIZE / 64)]
+    {
+        blob.begin("link").prop("compatible", b"xen,evtchn\0").cells("xen,evtchn", &tuples);
+        blob.prop("portunus,name", &list).prop("portunus,direction", &list).end();
+    }
+    read("names of channels", blob.end().build());
+}
+
+#[test]
+fn references_in_circles_are_followed_once() {
+    let _turn = alone();
+    let mut blob = Blob::board();
+    blob.begin("aliases").prop("serial0", b"serial1\0").prop("serial1", b"serial0\0").end();
+    blob.begin("chosen").prop("stdout-path", b"serial0\0");
+    // Ends that name each other round a ring, through every domain.
+    for domain in 0..200 {
+        blob.domain(&format!("d{domain}"), 1000 + domain);
+        for end in 0..20 {
+            let (own, peer) = (domain * 20 + end, (domain * 20 + end + 1) % 4000);
+            blob.begin("e")
+                .prop("compatible", b"xen,evtchn-v1\0")
+                .cells("xen,evtchn", &[1 + end, 0x1_0000 + peer]);
+            blob.cells("phandle", &[0x1_0000 + own]).end();
+        }
+        blob.kernel("k", 0x10_0000 + domain * 0x1000).end();
+    }
+    blob.end();
+    // Controllers that are each other's parent.
+    for node in 0..1000 {
+        blob.begin("loop")
+            .cells("phandle", &[0x2_0000 + node])
+            .cells("interrupt-parent", &[0x2_0000 + (node + 1) % 1000]);
+        blob.prop("interrupt-controller", b"")
+            .cells("#interrupt-cells", &[3])
+            .prop("compatible", b"arm,gic-v3\0");
+        blob.cells("interrupts", &[1, 9, 4]).end();
+    }
+    read("circles", blob.build());
+}
+
+#[test]
+fn sixty_five_thousand_nodes_and_more_take_no_more_than_linear_time() {
+    let _turn = alone();
+    let mut blob = Blob::board();
+    blob.begin("chosen").domain("d", 2).kernel("k", 0x1000);
+    let mut nodes = 0;
+    while blob.has_room() {
+        blob.begin("a").end();
+        nodes += 1;
+    }
+    assert!(nodes > 65_536, "{nodes}");
+    read("nodes in a domain", blob.end().end().build());
+}
+
+#[test]
 fn a_flood_of_unknown_names_takes_no_more_than_linear_time() {
     let _turn = alone();
     let mut blob = Blob::board();

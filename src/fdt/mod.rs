@@ -72,14 +72,23 @@ impl<'a> Tree<'a> {
 
     /// Offers every node to `visit`, parents before children, in tree order, until it answers with something.
     pub fn find_map<R>(&self, mut visit: impl FnMut(&Node<'_, '_>) -> Option<R>) -> Option<R> {
-        node::search(&self.root()?, &mut visit)
+        let mut found = None;
+        node::search(&self.root()?, &mut |node| {
+            found = visit(node);
+            found.is_some()
+        });
+        found
     }
 
     /// Hands the node at `path` to `visit`. The path is absolute or an alias; a component without unit address
     /// stands for the first node of that name.
     pub fn at<R>(&self, path: &str, visit: impl FnOnce(&Node<'_, '_>) -> R) -> Option<R> {
         let path = if path.starts_with('/') { path } else { self.alias(path)? };
-        node::descend(&self.root()?, path.strip_prefix('/')?, visit)
+        let (mut visit, mut answer) = (Some(visit), None);
+        node::descend(&self.root()?, path.strip_prefix('/')?, &mut |node| {
+            answer = visit.take().map(|visit| visit(node));
+        });
+        answer
     }
 
     /// What an alias stands for.

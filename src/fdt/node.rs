@@ -1,9 +1,9 @@
 //! Nodes: names, paths, children and what is inherited from above.
 
-use core::fmt;
+use core::fmt::{self, Write};
 
 use super::token::{Bare, BareProp};
-use super::{Prop, Tree};
+use super::{MAX_DEPTH, Prop, Tree};
 
 /// How many cells an address and a size take in the `reg` of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,12 +141,19 @@ impl<'p, 't> Node<'p, 't> {
 /// The path of the node.
 impl fmt::Display for Node<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.parent {
-            None => f.write_str("/"),
-            Some(parent) if parent.parent.is_none() => write!(f, "/{}", self.name()),
-            // As deep as the tree, which `check` bounds.
-            Some(parent) => write!(f, "{parent}/{}", self.name()),
+        // A list, not recursion: paths are shown while a search has the stack full of nodes.
+        let mut names = [""; MAX_DEPTH];
+        let mut depth = 0_usize;
+        let mut node = *self;
+        while let (Some(parent), Some(name)) = (node.parent, names.get_mut(depth)) {
+            *name = node.name();
+            depth = depth.saturating_add(1);
+            node = *parent;
         }
+        if depth == 0 {
+            return f.write_str("/");
+        }
+        names.iter().take(depth).rev().try_for_each(|name| f.write_char('/').and_then(|()| f.write_str(name)))
     }
 }
 
@@ -156,23 +163,19 @@ impl fmt::Debug for Node<'_, '_> {
     }
 }
 
-/// Depth-first search. It recurses as deep as the tree, which `check` bounds.
-pub(super) fn search<'t, R>(
-    node: &Node<'_, 't>,
-    visit: &mut impl FnMut(&Node<'_, 't>) -> Option<R>,
-) -> Option<R> {
-    visit(node).or_else(|| node.children().find_map(|child| search(&child, visit)))
+/// Depth-first search, until `visit` answers with true. It recurses as deep as the tree, which `check` bounds. What is done
+/// with a node is behind a pointer, because what the compiler draws in would be on the stack once for each level.
+pub(super) fn search<'t>(node: &Node<'_, 't>, visit: &mut dyn FnMut(&Node<'_, 't>) -> bool) -> bool {
+    visit(node) || node.children().any(|child| search(&child, visit))
 }
 
 /// Goes down along the components of `path`; an empty rest is the node itself.
-pub(super) fn descend<'t, R>(
-    node: &Node<'_, 't>,
-    path: &str,
-    visit: impl FnOnce(&Node<'_, 't>) -> R,
-) -> Option<R> {
+pub(super) fn descend<'t>(node: &Node<'_, 't>, path: &str, visit: &mut dyn FnMut(&Node<'_, 't>)) {
     if path.is_empty() {
-        return Some(visit(node));
+        return visit(node);
     }
     let (name, rest) = path.split_once('/').unwrap_or((path, ""));
-    descend(&node.child(name)?, rest, visit)
+    if let Some(child) = node.child(name) {
+        descend(&child, rest, visit);
+    }
 }

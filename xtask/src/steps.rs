@@ -99,7 +99,7 @@ fn miri() -> Result<(), String> {
     image::run(&mut command).map_err(|why| format!("{why} (qemu/setup.sh installs Miri)"))
 }
 
-/// Random bytes on their way to a plan, and to an unpacked kernel. libFuzzer's coverage is an LLVM pass, which the pinned
+/// Random bytes on their way to a plan, random trees to a plan and back, and random bytes to an unpacked kernel. libFuzzer's coverage is an LLVM pass, which the pinned
 /// compiler can run (fuzz/README.md).
 fn fuzz() -> Result<(), String> {
     const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -107,7 +107,7 @@ fn fuzz() -> Result<(), String> {
         -Cllvm-args=-sanitizer-coverage-trace-compares";
     let build = ["build", "--quiet", "--release", "--target", HOST];
     image::run(Command::new("cargo").args(build).current_dir("fuzz").env("RUSTFLAGS", COVERAGE))?;
-    [("bytes_to_plan", 30), ("gzip", 15)]
+    [("bytes_to_plan", 20), ("tree_to_plan", 20), ("gzip", 10)]
         .into_iter()
         .try_for_each(|(target, seconds)| fuzz_one(target, seconds))
 }

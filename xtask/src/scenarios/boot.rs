@@ -87,6 +87,15 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 "2 of 3 CPUs ready",
             ],
         ),
+        (
+            "deep",
+            vec![
+                "error[P0206]: phandle does not name a domain",
+                "/b25/b26/b27/mistaken, which is not a domain",
+                "(domU1) smp: 1 vCPUs: ok",
+                "powering off",
+            ],
+        ),
         ("cpu-without-method", vec!["CPU 2 (0x7) stays off", "2 of 3 CPUs ready"]),
         ("no-uart", vec!["the tree names no UART that can be driven: set /chosen/stdout-path", "stops here"]),
         ("uart-elsewhere", vec!["/pl011@9000000: nothing answers at 0xb000000-0xb001000", "stops here"]),
