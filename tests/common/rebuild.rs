@@ -5,8 +5,8 @@
 
 use portunus::addr::{IntId, PaSpan};
 use portunus::plan::{
-    ChannelPlan, Conduit, Cpu, DomainPlan, EnableMethod, Gic, KernelPlan, Machine, Options, Plan, Timer,
-    Uart, UartKind, WhenDone,
+    Action, ChannelPlan, Conduit, Cpu, DomainPlan, EnableMethod, Gic, KernelPlan, LifePlan, Machine, Options,
+    Plan, RestartLimit, Timer, Uart, UartKind, WhenDone,
 };
 
 use super::blob::Blob;
@@ -279,10 +279,42 @@ fn given(name: &str) -> &str {
     if name.contains('.') { "" } else { name }
 }
 
+fn life(blob: &mut Blob, life: &LifePlan) {
+    let LifePlan { poweroff, reboot, crash, watchdog, limit: RestartLimit { count, seconds }, delay } = life;
+    for (name, action) in [
+        ("portunus,on-poweroff", poweroff),
+        ("portunus,on-reboot", reboot),
+        ("portunus,on-crash", crash),
+        ("portunus,on-watchdog", watchdog),
+    ] {
+        let word = match action {
+            Action::Stop => "stop",
+            Action::Restart => "restart",
+            Action::ResetMachine => "reset-machine",
+            Action::PowerOffMachine => "power-off-machine",
+        };
+        blob.prop(name, &text(word));
+    }
+    let limit: Vec<u32> = [*count].into_iter().chain(*seconds).collect();
+    blob.cells("portunus,max-restarts", &limit).cells("portunus,restart-delay", &[*delay]);
+}
+
 /// A domain; its node stays open.
 fn domain(blob: &mut Blob, domain: &DomainPlan) {
-    let DomainPlan { id, name: _, path, memory, vcpus, kernel, ramdisk, cmdline, vpl011, enhanced, spis } =
-        domain;
+    let DomainPlan {
+        id,
+        name: _,
+        path,
+        memory,
+        vcpus,
+        kernel,
+        ramdisk,
+        cmdline,
+        vpl011,
+        enhanced,
+        spis,
+        life,
+    } = domain;
     blob.begin(last(path)).prop("compatible", b"xen,domain\0");
     blob.cells("#address-cells", &[2]).cells("#size-cells", &[2]);
     blob.cells("phandle", &[DOMAINS + u32::from(id.get())]);
@@ -295,6 +327,7 @@ fn domain(blob: &mut Blob, domain: &DomainPlan) {
     if *enhanced {
         blob.prop("xen,enhanced", b"no-xenstore\0");
     }
+    self::life(blob, life);
     let KernelPlan { path, image, raw } = kernel;
     blob.begin(last(path)).prop("compatible", b"multiboot,kernel\0multiboot,module\0");
     blob.cells("reg", &reg([image]));
