@@ -18,6 +18,8 @@ mod properties;
 #[cfg(not(loom))]
 mod registers;
 #[cfg(not(loom))]
+mod short;
+#[cfg(not(loom))]
 mod timer;
 #[cfg(not(loom))]
 mod v2;
