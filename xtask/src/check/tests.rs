@@ -41,6 +41,24 @@ fn a_script_of_image_builder_makes_the_plan_that_xen_would_run() {
 }
 
 #[test]
+fn the_channels_of_a_script_of_image_builder_are_those_that_xen_would_bind() {
+    let found = found("board.dts", |options| options.script = Some(path("imagebuilder-evtchn.cmd")));
+    compare("imagebuilder-evtchn.expected", &found);
+    assert!(!found.input.has_errors() && found.diagnostics.kept().is_empty());
+    let plan = found.plan.unwrap();
+    let ends = |channel: &portunus::plan::ChannelPlan| {
+        let mut ends = channel.ends.map(|end| (plan.domain_name(end.domain), end.port.get()));
+        ends.sort_unstable();
+        ends
+    };
+    let mut channels: Vec<_> = plan.channels.iter().map(ends).collect();
+    channels.sort_unstable();
+    let expected =
+        [[("domU0", 10), ("domU1", 11)], [("domU0", 12), ("domU2", 13)], [("domU2", 1), ("domU2", 2)]];
+    assert_eq!(channels, expected);
+}
+
+#[test]
 fn mistakes_in_a_script_are_shown_where_they_stand() {
     compare("mistakes.expected", &found("board.dts", |options| options.script = Some(path("mistakes.cmd"))));
 }
