@@ -87,7 +87,7 @@ pub fn nothing_to_run(world: &World) {
 fn summarise(world: &World) {
     log::info!("all domains have shut down");
     for domain in world.domains.iter().flatten().filter(|domain| domain.lives() != 0) {
-        log::info!("{}: {} restarts", domain.name, domain.lives());
+        log::info!("{}: restarts: {}", domain.name, domain.lives());
     }
     for channel in &world.channels {
         let [first, second] = channel.ends;

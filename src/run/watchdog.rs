@@ -20,14 +20,16 @@ impl Here<'_> {
         }
     }
 
-    /// A watchdog has run out.
+    /// The time has come that the first watchdog had. It may have been fed since, or be gone with its domain's last life.
     pub(super) fn bark(&mut self) {
         let now = self.world.system_time();
         for slot in (0..self.local.vcpus.len()).filter_map(Slot::new) {
             let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) else { return };
             let (domain, Some(keeper)) = (vcpu.domain, &mut vcpu.keeper) else { continue };
-            if keeper.watchdog.is_some() && domain.calls.watchdog_expired(now) {
-                keeper.watchdog = None;
+            let runs = domain.stopped().is_none();
+            let over = domain.calls.watchdog_expired(now);
+            keeper.watchdog = domain.calls.watchdog_deadline().filter(|_| runs && !over);
+            if runs && over {
                 self.shut_down(domain, domain.calls.final_reason(ShutdownReason::Watchdog));
             }
         }

@@ -77,10 +77,10 @@ struct Sources {
 }
 
 impl Sources {
-    /// Reads the lines of `log` that are complete and were not read before.
-    fn take(&mut self, log: &str) {
+    /// Reads the lines of `log` that are complete and were not read before; whether there were any.
+    fn take(&mut self, log: &str) -> bool {
         let new = log.get(self.taken..).unwrap_or_default();
-        let Some(end) = new.rfind('\n') else { return };
+        let Some(end) = new.rfind('\n') else { return false };
         self.taken += end + 1;
         for line in new.get(..end).unwrap_or_default().lines() {
             let (source, text) = source(line);
@@ -89,6 +89,7 @@ impl Sources {
                 None => self.said.push((source.into(), text.into())),
             }
         }
+        true
     }
 
     fn said(&self, text: &str) -> bool {
@@ -129,10 +130,11 @@ fn follow(child: &mut Child, pieces: &Receiver<Vec<u8>>, wanted: &Wanted<'_>) ->
     let mut next = typed.next();
     let mut typed_until = 0;
     loop {
-        sources.take(&log);
-        missing.retain(|text| !sources.said(text));
-        if let Some(bad) = wanted.none.iter().find(|bad| sources.said(bad)) {
-            return (log, Some(format!("`{bad}` appeared")));
+        if sources.take(&log) {
+            missing.retain(|text| !sources.said(text));
+            if let Some(bad) = wanted.none.iter().find(|bad| sources.said(bad)) {
+                return (log, Some(format!("`{bad}` appeared")));
+            }
         }
         while let Some((prompt, text)) = next {
             let Some(at) = log.get(typed_until..).and_then(|rest| rest.find(prompt)) else { break };
@@ -147,8 +149,14 @@ fn follow(child: &mut Child, pieces: &Receiver<Vec<u8>>, wanted: &Wanted<'_>) ->
             next = typed.next();
         }
         let Some(first) = missing.first() else { return (log, None) };
-        match pieces.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(piece) => log.push_str(&String::from_utf8_lossy(&piece).replace('\r', "")),
+        let left = deadline.saturating_duration_since(Instant::now());
+        let piece = if left.is_zero() { Err(RecvTimeoutError::Timeout) } else { pieces.recv_timeout(left) };
+        match piece {
+            // With whatever else has come meanwhile: looking through a long log for each byte would take too long.
+            Ok(piece) => {
+                let all: Vec<u8> = piece.into_iter().chain(pieces.try_iter().flatten()).collect();
+                log.push_str(&String::from_utf8_lossy(&all).replace('\r', ""));
+            }
             Err(RecvTimeoutError::Timeout) => {
                 return (log, Some(format!("`{first}` did not appear within {} s", wanted.limit)));
             }

@@ -16,19 +16,20 @@ const PHOENIX: [&str; 7] = [
     "phoenix asked to be restarted; restart 1",
     "phoenix asked to be restarted; restart 49",
     "all domains have shut down",
-    "phoenix: 49 restarts",
+    "phoenix: restarts: 49",
     "channel domU3 port 0xa -> domU4 port 0xb: 20000 sent, 0 coalesced, 20000 delivered",
     "allocations after freeze: 0",
     "powering off",
 ];
 
 /// Each domain by its own policy, at the same time.
-const ENDS: [&str; 9] = [
+const ENDS: [&str; 10] = [
     "loops has crashed; restart 4",
     "loops has crashed; restarts in 3600 s: 4, so it stays off",
     "hangs was stopped by its watchdog; restart 1",
     "hangs was stopped by its watchdog; restarts: 1, so it stays off",
     "crashes has crashed; it stays off",
+    "phoenix: outlived the watchdogs of former lives",
     "again has powered off; restart 3",
     "again has powered off; restarts: 3, so it stays off",
     "allocations after freeze: 0",

@@ -1,13 +1,14 @@
 //! A domain that starts again and again, and must find everything as at its first start; and one that counts.
 //!
-//! Arguments: `role=phoenix|nest|loop|hang`, `ports=alive,enough,noise` (this domain's own), `lives=50`.
+//! Arguments: `role=phoenix|nest|loop|hang|dog`, `ports=alive,enough,noise` (this domain's own), `lives=50`.
 //!
 //! In each life the *phoenix* looks whether anything of an earlier life is left, then says "alive" to the nest. It is
 //! answered on the same port if it shall live again, on the second if that was enough. Then it leaves everything in
 //! disorder, and restarts: by PSCI or by hypercall, from either vCPU, in or outside of an interrupt. Nothing tells it how
 //! often it has lived: its memory is new. The *nest* counts lives, and signals on the third port all the time.
 //!
-//! The *loop* crashes as soon as it can, and the *hang* starts a watchdog and feeds it only a few times.
+//! The *loop* crashes as soon as it can, and the *hang* starts a watchdog and feeds it only a few times. The *dog* starts one
+//! and restarts before it runs out, for some seconds; then it must not be bitten by those of its former lives.
 #![no_std]
 #![no_main]
 
@@ -47,6 +48,7 @@ fn main(machine: &'static Machine) {
             hypercall::shutdown(CRASH);
         }
         Some("hang") => hang(),
+        Some("dog") => dog(),
         _ => println!("phoenix: role= is needed"),
     }
 }
@@ -170,6 +172,27 @@ fn nest([alive, enough, noise]: [u32; 3], lives: u32) {
         assert!(event::send(if life < lives { alive } else { enough }) == 0, "the channel is gone");
     }
     println!("phoenix: {lives} lives counted");
+}
+
+fn dog() {
+    // The counter goes on from life to life.
+    if timer::now() < 3 * timer::frequency() {
+        assert!(hypercall::watchdog(0, 2) == 1, "there is no watchdog");
+        timer::delay(timer::microseconds(200_000));
+        psci::system_reset();
+    }
+    // How fast it runs before one of them could run out, and after all have.
+    let early = spins(300);
+    timer::delay(2 * timer::frequency());
+    let late = spins(300);
+    assert!(late > early / 20, "{early} spins in 300 ms, then {late}: somebody takes the CPU away");
+    println!("phoenix: outlived the watchdogs of former lives");
+}
+
+/// How often it goes round in so many milliseconds.
+fn spins(milliseconds: u64) -> u64 {
+    let end = timer::now() + timer::microseconds(milliseconds * 1000);
+    (0..).take_while(|_| timer::now() < end).count() as u64
 }
 
 fn hang() {
