@@ -133,7 +133,7 @@ fn initramfs(kernel: &str) -> Result<PathBuf, String> {
     // The kernel opens it for /init, before anything is mounted.
     archive.device("dev/console", 5, 1);
     archive.file("bin/busybox", &read(&unpacked_busybox()?)?);
-    for program in ["evtchn-ping", "evtchn-pong"] {
+    for program in ["evtchn-ping", "evtchn-pong", "marked-init"] {
         archive.file(&format!("bin/{program}"), &read(&Path::new(PROGRAMS).join(program))?);
     }
     archive.file(&format!("{modules}/{driver_name}"), &read(&driver)?);
@@ -144,7 +144,7 @@ fn initramfs(kernel: &str) -> Result<PathBuf, String> {
 }
 
 /// Builds the programs for Linux guests: static ones, by Rust's own linker.
-fn build_programs() -> Result<(), String> {
+pub fn build_programs() -> Result<(), String> {
     let target = ["--target", "aarch64-unknown-linux-musl"];
     image::run(
         Command::new("cargo").args(["build", "--quiet", "--release", "-p", "portunus-linux"]).args(target),

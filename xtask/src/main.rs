@@ -62,6 +62,9 @@ cargo xtask bench scaling
                       counts sends among up to 64 domains with up to 1000 channels, a ring of domains, and boots
 cargo xtask bench --record | --check
                       writes ours to qemu/bench.toml, or compares with it, as `cargo xtask test` does
+cargo xtask bench linux [--json]
+                      counts the instructions from power-on to both init processes of two Linux domains, and of a round
+                      trip between their user spaces, next to Debian's Xen
 cargo xtask bench --trace NAME [--lines] [--gic 2]
                       says by function where the instructions go of send, receive, hypercall, psci, uart, gic, sgi,
                       timer, masked, pending or self; with --lines each of them, and its source

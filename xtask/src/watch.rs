@@ -26,13 +26,13 @@ pub struct Wanted<'a> {
 /// Starts QEMU with `arguments` and reads until everything wanted was seen, something unwanted was, QEMU ended,
 /// or time is up.
 pub fn watch(arguments: &[String], wanted: &Wanted<'_>) -> Run {
-    run(arguments, wanted, |child| drop(child.kill()))
+    until(arguments, wanted, |child| drop(child.kill()))
 }
 
 /// The same; if everything wanted was seen, goes on for `then` and asks QEMU to end, so that what it writes at its end is
 /// written.
 pub fn linger(arguments: &[String], wanted: &Wanted<'_>, then: Duration) -> Run {
-    run(arguments, wanted, |child| {
+    until(arguments, wanted, |child| {
         std::thread::sleep(then);
         let asked = Command::new("kill").arg(child.id().to_string()).status();
         if !asked.is_ok_and(|status| status.success()) {
@@ -41,7 +41,8 @@ pub fn linger(arguments: &[String], wanted: &Wanted<'_>, then: Duration) -> Run 
     })
 }
 
-fn run(arguments: &[String], wanted: &Wanted<'_>, end: impl FnOnce(&mut Child)) -> Run {
+/// The same; if everything wanted was seen, `end` sees to the end of QEMU.
+pub fn until(arguments: &[String], wanted: &Wanted<'_>, end: impl FnOnce(&mut Child)) -> Run {
     let started = Command::new("qemu-system-aarch64")
         .args(arguments)
         .stdin(Stdio::piped())

@@ -10,6 +10,12 @@ pub mod device;
 pub mod ping;
 pub mod pong;
 
+mod marked;
+#[path = "../../rt/src/marks.rs"]
+pub mod marks;
+
+pub use marked::{Marked, mark};
+
 #[cfg(test)]
 mod fake;
 

@@ -33,5 +33,7 @@ pub const IDLE: u16 = 0x6c;
 pub const RING: u16 = 0x6d;
 /// The first instruction of a domain.
 pub const START: u16 = 0x78;
+/// The first instruction of a Linux domain's init process.
+pub const INIT: u16 = 0x7a;
 /// Everything was measured.
 pub const DONE: u16 = 0x79;

@@ -6,6 +6,7 @@
 //! at its best (`sched=null vwfi=native`).
 
 mod guard;
+mod linux;
 #[path = "../../../qemu/rt/src/marks.rs"]
 mod marks;
 mod measure;
@@ -41,6 +42,10 @@ struct Options {
 
 /// Does what the words behind `cargo xtask bench` say.
 pub fn run(words: &[String]) -> Result<(), String> {
+    if words.first().is_some_and(|word| word == "linux") {
+        run::prepare()?;
+        return linux::run(words.iter().any(|word| word == "--json"));
+    }
     let options = read(words)?;
     run::prepare()?;
     if let Some(name) = &options.trace {

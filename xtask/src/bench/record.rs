@@ -32,6 +32,8 @@ pub struct Record {
     pub stretches: Vec<Stretch>,
     /// Instructions from reset to the first of any guest.
     pub start: Option<u64>,
+    /// Instructions from reset to each domain's init process.
+    pub inits: Vec<u64>,
 }
 
 impl Record {
@@ -77,6 +79,7 @@ impl Record {
         match mark {
             marks::END => self.stretches.extend(open.take()),
             marks::START => self.start = self.start.or(Some(before)),
+            marks::INIT => self.inits.push(before),
             marks::DONE => {}
             // Two guests may fall asleep: what counts begins with the later one.
             mark => *open = Some(Stretch { mark, opener: cpu, deeds: Vec::new() }),

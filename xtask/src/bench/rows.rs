@@ -248,7 +248,7 @@ mod tests {
             executed(1, 0x4000_0000),
         ];
         let stretch = Stretch { mark: marks::ROUND_TRIP, opener: 0, deeds };
-        Record { stretches: vec![stretch], start: None }
+        Record { stretches: vec![stretch], ..Record::default() }
     }
 
     #[test]

@@ -194,6 +194,18 @@ pub fn asleep(
     }
 }
 
+/// Boots the tree with this text until its domains have said everything in `all`.
+pub fn said(hypervisor: Hypervisor, text: &str, name: &str, all: &[String]) -> Result<Outcome, String> {
+    let (mut arguments, out) = arguments(hypervisor, Machine { gic: 3, cpus: 2 }, text, name)?;
+    arguments.extend(COUNTED.map(String::from));
+    let wanted = Wanted { all, none: &["Kernel panic"], typed: &[], limit: 1800 };
+    let run = watch::linger(&arguments, &wanted, Duration::ZERO);
+    match run.failure {
+        Some(why) => Err(format!("{name} under {}: {why}\n{}", hypervisor.name(), run.log)),
+        None => Ok(Outcome { record: read(&out)?, log: run.log }),
+    }
+}
+
 /// Reads the record and removes it: under Xen it is large.
 fn read(out: &str) -> Result<Record, String> {
     let record = Record::read(out)?;

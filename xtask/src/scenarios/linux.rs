@@ -250,6 +250,18 @@ fn bad_kernels() -> Linux {
     Linux { memory: "2G", ours: true, ..linux }
 }
 
+/// QEMU's arguments for two domains that do nothing but to wait at their shells.
+pub fn at_shell(name: &str) -> Result<Vec<String>, String> {
+    let linux = pair(name, "linux-6.12", 1, &[10], FEW);
+    let domains: Vec<Domain> = linux
+        .domains
+        .into_iter()
+        .map(|domain| Domain { roles: "portunus.then=shell".into(), ..domain })
+        .collect();
+    let machine = ["-M", EL2, "-cpu", linux.cpu, "-smp", linux.pcpus, "-m", linux.memory];
+    boot(Hypervisor::Portunus, &machine, &source(&domains, &linux.channels), name)
+}
+
 /// Runs one under `hypervisor`.
 pub fn run(linux: &Linux, hypervisor: Hypervisor) -> Result<Run, String> {
     let virt = ["-M", EL2, "-cpu", linux.cpu, "-smp", linux.pcpus, "-m", linux.memory];

@@ -6,6 +6,7 @@ mod chains;
 mod gicv2;
 mod golden;
 mod guests;
+mod idle;
 mod linux;
 mod refusals;
 mod restart;
@@ -142,6 +143,12 @@ struct Tally {
 
 impl Tally {
     fn add_linux(&mut self, filter: &str, whole: bool, hypervisor: Hypervisor) {
+        if whole && idle::NAME.contains(filter) && hypervisor == Hypervisor::Portunus {
+            match crate::linux::possible() {
+                Ok(()) => self.add(idle::NAME, idle::run()),
+                Err(why) => self.add_impossible(idle::NAME, &why),
+            }
+        }
         let wanted = |linux: &&linux::Linux| linux.name.contains(filter) && (linux.quick || whole);
         let list = linux::all(hypervisor);
         let mut list = list.iter().filter(wanted).peekable();

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use portunus_linux::Marked;
 use portunus_linux::arguments::{Arguments, parse};
 use portunus_linux::channels::Directory;
 use portunus_linux::device::Device;
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match Device::open().and_then(|mut device| ping(&mut device, &arguments)) {
+    match Device::open().and_then(|device| ping(&mut Marked(device), &arguments)) {
         Ok(report) => {
             println!("evtchn-ping: {report}");
             if report.surplus == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
