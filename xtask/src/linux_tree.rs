@@ -17,6 +17,8 @@ pub struct Domain {
     pub vcpus: u32,
     /// What `/init` is told, behind `console=ttyAMA0 portunus.name=`.
     pub roles: String,
+    /// More properties of its node, each with its semicolon.
+    pub properties: String,
 }
 
 /// A channel: the index of a domain with its port, twice.
@@ -36,7 +38,7 @@ pub fn source(domains: &[Domain], channels: &[Channel]) -> String {
 }
 
 fn node(domain: &Domain, halves: &str) -> String {
-    let Domain { name, kernel, ramdisk, memory, vcpus, roles } = domain;
+    let Domain { name, kernel, ramdisk, memory, vcpus, roles, properties } = domain;
     let kib = memory * 1024;
     format!(
         r#"
@@ -48,6 +50,7 @@ fn node(domain: &Domain, halves: &str) -> String {
 			cpus = <{vcpus}>;
 			vpl011;
 			xen,enhanced = "no-xenstore";
+			{properties}
 			kernel {{
 				compatible = "multiboot,kernel", "multiboot,module";
 				reg = <MODULE({kernel})>;

@@ -109,6 +109,7 @@ fn count(who: Hypervisor) -> Result<Found, String> {
         memory: 256,
         vcpus: 1,
         roles: format!("rdinit=/bin/marked-init {role} portunus.then=idle"),
+        properties: String::new(),
     };
     let domains = [
         domain("domU1", &format!("portunus.settle=60 portunus.ping=10 portunus.count={TRIPS}")),

@@ -2,7 +2,7 @@
 //!
 //! What a domain says comes from `qemu/linux/init`; its lines carry the domain's name, so their order does not matter.
 
-use super::{EL2, GICV2};
+use super::{EL2, GICV2, linux_restart};
 use crate::boards::{RPI4, ZCU102};
 use crate::linux::{Hypervisor, boot};
 use crate::linux_tree::{Channel, Domain, source};
@@ -14,21 +14,23 @@ use crate::watch::{Wanted, watch};
 pub struct Linux {
     /// Its name, which begins with `linux-`.
     pub name: String,
-    cpu: &'static str,
-    pcpus: &'static str,
-    memory: &'static str,
+    pub(super) cpu: &'static str,
+    pub(super) pcpus: &'static str,
+    pub(super) memory: &'static str,
     /// Another machine than `virt` with a GICv3, its CPUs and memory among it.
     pub machine: Option<&'static [&'static str]>,
-    domains: Vec<Domain>,
-    channels: Vec<Channel>,
+    pub(super) domains: Vec<Domain>,
+    pub(super) channels: Vec<Channel>,
     /// A fragment of `qemu/trees` instead of the domains above.
-    fragment: Option<&'static str>,
+    pub(super) fragment: Option<&'static str>,
     /// What is typed, behind which text.
-    typed: Vec<(&'static str, &'static str)>,
-    wanted: Vec<String>,
-    limit: u64,
+    pub(super) typed: Vec<(&'static str, &'static str)>,
+    pub(super) wanted: Vec<String>,
+    pub(super) limit: u64,
+    /// What must not be said.
+    pub(super) none: &'static [&'static str],
     /// Some text or key is only Portunus's, so it is not run under Xen.
-    ours: bool,
+    pub(super) ours: bool,
     /// Whether it runs without being asked for by name: it is short, and says much.
     pub quick: bool,
 }
@@ -64,6 +66,7 @@ pub fn all(hypervisor: Hypervisor) -> Vec<Linux> {
     list.push(paste());
     list.push(bad_kernels());
     list.extend(on_gicv2());
+    list.extend(linux_restart::scenarios());
     list.retain(|linux| hypervisor == Hypervisor::Portunus || !linux.ours);
     list
 }
@@ -85,7 +88,7 @@ fn on_gicv2() -> Vec<Linux> {
     ]
 }
 
-fn domain(index: usize, kernel: &str, vcpus: u32, roles: String) -> Domain {
+pub(super) fn domain(index: usize, kernel: &str, vcpus: u32, roles: String) -> Domain {
     let series = kernel.trim_start_matches("linux-").trim_end_matches(".gz");
     // A copy of a compressed kernel for each: Xen unpacks it in place of the module.
     let copy = if kernel.ends_with(".gz") { format!("@{index}") } else { String::new() };
@@ -96,6 +99,7 @@ fn domain(index: usize, kernel: &str, vcpus: u32, roles: String) -> Domain {
         memory: 256,
         vcpus,
         roles: format!("{roles} portunus.then=idle"),
+        properties: String::new(),
     }
 }
 
@@ -105,7 +109,7 @@ fn list(ports: &[u32]) -> String {
 }
 
 /// Two domains; the first plays `count` round trips on each of `ports`, the second answers on the ports 100 higher.
-fn pair(name: &str, kernel: &str, vcpus: u32, ports: &[u32], count: u32) -> Linux {
+pub(super) fn pair(name: &str, kernel: &str, vcpus: u32, ports: &[u32], count: u32) -> Linux {
     let peers: Vec<u32> = ports.iter().map(|port| port + 100).collect();
     let trips = ports.len() as u32 * count;
     let mut wanted = Vec::new();
@@ -131,6 +135,7 @@ fn pair(name: &str, kernel: &str, vcpus: u32, ports: &[u32], count: u32) -> Linu
         typed: Vec::new(),
         wanted,
         limit: 240,
+        none: &FORBIDDEN,
         ours: false,
         quick: false,
     }
@@ -272,6 +277,6 @@ pub fn run(linux: &Linux, hypervisor: Hypervisor) -> Result<Run, String> {
     };
     let mut arguments = boot(hypervisor, machine, &fragment, &linux.name)?;
     arguments.extend(BASE.map(String::from));
-    let wanted = Wanted { all: &linux.wanted, none: &FORBIDDEN, typed: &linux.typed, limit: linux.limit };
+    let wanted = Wanted { all: &linux.wanted, none: linux.none, typed: &linux.typed, limit: linux.limit };
     Ok(watch(&arguments, &wanted))
 }

@@ -8,6 +8,7 @@ mod golden;
 mod guests;
 mod idle;
 mod linux;
+mod linux_restart;
 mod refusals;
 mod restart;
 
