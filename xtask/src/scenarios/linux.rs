@@ -62,6 +62,11 @@ pub fn all(hypervisor: Hypervisor) -> Vec<Linux> {
     list.push(again());
     list.push(small());
     list.push(power_off());
+    list.push(Linux { ours: true, ..busy("shared-cpu", &["domU1", "domU2"]) });
+    list.push(Linux { ours: true, ..busy("cpu-of-its-own", &["domU1"]) });
+    list.push(clock());
+    list.push(starved());
+    list.push(mixed());
     list.push(shell());
     list.push(paste());
     list.push(bad_kernels());
@@ -116,10 +121,13 @@ pub(super) fn pair(name: &str, kernel: &str, vcpus: u32, ports: &[u32], count: u
     for domain in ["domU1", "domU2"] {
         wanted.push(format!("linux: {domain}: hypervisor=xen"));
         wanted.push(format!("nproc={vcpus} "));
+        wanted.push(format!("linux: {domain}: interrupts: "));
         wanted.push(format!("linux: {domain}: trouble=0"));
     }
     wanted.push(format!("linux: domU1: round=1 exit=0 evtchn-ping: {trips} round trips, 0 lost, 0 surplus"));
     wanted.push("linux: domU2: round=1 exit=0 evtchn-pong: ".into());
+    // The events of all ports, as /proc/interrupts counts them.
+    wanted.push(" 31 Level     events".into());
     Linux {
         name: format!("linux-{name}"),
         cpu: "cortex-a57",
@@ -202,6 +210,53 @@ fn power_off() -> Linux {
         .wanted
         .extend(["domU1 has powered off", "domU2: after 20 s", "domU2 has powered off"].map(String::from));
     Linux { ours: true, ..linux }
+}
+
+/// Domains that compute on one CPU: each has its fair part, and Linux knows how much it has not.
+fn busy(name: &str, domains: &[&str]) -> Linux {
+    let mut linux = pair(name, "linux-6.12", 1, &[10], FEW);
+    linux.domains.truncate(domains.len());
+    if domains.len() < 2 {
+        linux.channels.clear();
+    }
+    // Everybody has booted by then, on a busy host too.
+    linux
+        .domains
+        .iter_mut()
+        .for_each(|domain| domain.roles = "portunus.busy=50,65 portunus.then=idle".into());
+    let verdict = if domains.len() == 1 { "alone" } else { "a fair half" };
+    linux.wanted = domains.iter().map(|domain| format!("linux: {domain}: busy: {verdict}")).collect();
+    Linux { pcpus: "1", ..linux }
+}
+
+/// The clock of a domain that shares its CPU does not drift from the counter.
+fn clock() -> Linux {
+    let mut linux = pair("clock", "linux-6.12", 1, &[10], FEW);
+    linux.domains.iter_mut().for_each(|domain| domain.roles = "portunus.clock=20 portunus.then=idle".into());
+    linux.wanted = ["domU1", "domU2"].map(|name| format!("linux: {name}: clock: 20")).to_vec();
+    linux.wanted.push("us exit=0".into());
+    Linux { pcpus: "1", ..linux }
+}
+
+/// A domain that prints without end does not keep the other's shell from answering.
+fn starved() -> Linux {
+    let mut linux = pair("flood-beside-a-shell", "linux-6.12", 1, &[10], FEW);
+    for (domain, then) in linux.domains.iter_mut().zip(["shell", "flood"]) {
+        domain.roles = format!("portunus.then={then}");
+    }
+    let typed = vec![("flood 100 ", "echo alive $((6 * 7))\n"), ("alive 42", "echo still $((6 * 8))\n")];
+    let wanted = ["alive 42", "still 48"].map(String::from).to_vec();
+    Linux { typed, wanted, ours: true, ..linux }
+}
+
+/// Linux and a bare-metal guest signal each other.
+fn mixed() -> Linux {
+    let linux = pair("beside-bare-metal", "linux-6.12", 1, &[10], MANY);
+    Linux {
+        fragment: Some("linux-mixed"),
+        wanted: vec![linux.wanted.iter().find(|text| text.contains("ping")).cloned().unwrap_or_default()],
+        ..linux
+    }
 }
 
 /// The tree of `run linux`, used as a person would: ping by hand and by name, a port that leads nowhere, then the other domain.
