@@ -12,9 +12,17 @@ fn main() {
     // Cortex-A53 erratum 843419: an ADRP at the end of a page may yield a wrong address; the linker moves what would meet
     // it. (The one that code generation must avoid, 835769, is seen to by `cargo xtask build`.)
     println!("cargo::rustc-link-arg-bins=--fix-cortex-a53-843419");
-    // Position independent, with nothing left for a dynamic linker: boot/head.S applies the R_AARCH64_RELATIVE
-    // entries itself, and `-z text` refuses any relocation that would have to patch code.
-    for arg in ["-pie", "-z", "text", "--no-dynamic-linker", "-Bsymbolic", "--hash-style=gnu"] {
+    // Position independent, with nothing left for a dynamic linker: boot/head.S applies the packed relative
+    // relocations itself, and `-z text` refuses any relocation that would have to patch code.
+    for arg in [
+        "-pie",
+        "-z",
+        "text",
+        "--pack-dyn-relocs=relr",
+        "--no-dynamic-linker",
+        "-Bsymbolic",
+        "--hash-style=gnu",
+    ] {
         println!("cargo::rustc-link-arg-bins={arg}");
     }
     println!("cargo::rustc-link-arg-bins=-T{root}/linker.ld");

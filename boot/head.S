@@ -66,21 +66,33 @@ prepare_memory:
     adrp    x1, __image_end
     invalidate_range
 
-    // Apply the relocations. At link address 0 the load address is the bias.
+    // Apply the relocations: words that hold addresses, to which the bias is added. At link address 0 that is the
+    // load address. They are packed (generic System V ABI, "Relative Relocation Table"): an even entry is the
+    // address of a word; an odd one is a bitmap of the 63 words behind those that the entries before it spoke of.
     adrp    x3, __image_start
-    adrp    x0, __rela_start
-    add     x0, x0, :lo12:__rela_start
-    adrp    x1, __rela_end
-    add     x1, x1, :lo12:__rela_end
+    adrp    x0, __relr_start
+    add     x0, x0, :lo12:__relr_start
+    adrp    x1, __relr_end
+    add     x1, x1, :lo12:__relr_end
 2:  cmp     x0, x1
     b.hs    3f
-    ldp     x4, x5, [x0], #16           // r_offset, r_info
-    ldr     x6, [x0], #8                // r_addend
-    cmp     w5, #1027                   // R_AARCH64_RELATIVE; the linker emits no other kind (-z text, -Bsymbolic)
-    b.ne    2b
+    ldr     x4, [x0], #8
+    tbnz    x4, #0, 7f
+    add     x5, x4, x3
+    ldr     x6, [x5]
     add     x6, x6, x3
-    str     x6, [x4, x3]
+    str     x6, [x5], #8                // x5: the next word that no entry has spoken of
     b       2b
+7:  mov     x7, x5
+    add     x5, x5, #(63 * 8)
+8:  lsr     x4, x4, #1
+    cbz     x4, 2b
+    tbz     x4, #0, 9f
+    ldr     x6, [x7]
+    add     x6, x6, x3
+    str     x6, [x7]
+9:  add     x7, x7, #8
+    b       8b
 
 3:  adrp    x0, __bss_start
     adrp    x1, __bss_end

@@ -11,7 +11,6 @@ use portunus::addr::{Affinity, CpuId, MIB, PAGE_SIZE, Pa, PaSpan};
 use portunus::domain::map::{TIMER_PHYSICAL, TIMER_VIRTUAL};
 use portunus::fdt::{self, Tree};
 use portunus::mm::frames::Frames;
-use portunus::mm::heap::SealedHeap;
 use portunus::mm::spans;
 use portunus::mm::stage1::{Kind, pa_bits};
 use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Machine, Plan, Severity, Table};
@@ -22,31 +21,17 @@ use crate::arch::aarch64::psci::Firmware;
 use crate::arch::aarch64::secondary::Absent;
 use crate::arch::aarch64::sysreg::{CNTFRQ_EL0, ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1};
 use crate::arch::aarch64::{gic, harden, ids, map, park, percpu, probe, report, secondary, timer};
-use crate::build;
 use crate::platform::console;
 use crate::run::{self, Pcpu};
+use crate::{build, heap};
 
-/// What the tree and the plan may take on the heap.
-const HEAP_SIZE: usize = 256 * 1024;
 /// A secondary CPU's stack in pages, the unmapped guard page below it included; a power of two.
 const STACK_PAGES: usize = 8;
-
-#[repr(C, align(4096))]
-struct HeapMemory(core::cell::UnsafeCell<[u8; HEAP_SIZE]>);
-
-// SAFETY: only its address is taken, once, to give it to the heap.
-unsafe impl Sync for HeapMemory {}
-
-static HEAP_MEMORY: HeapMemory = HeapMemory(core::cell::UnsafeCell::new([0; HEAP_SIZE]));
-
-#[global_allocator]
-static HEAP: SealedHeap = SealedHeap::new();
 
 /// First Rust code with the MMU on, called by boot/head.S. `address` is what the loader left in x0.
 #[unsafe(no_mangle)]
 extern "C" fn boot_main(address: u64) -> ! {
-    // SAFETY: the heap's memory is a static of its own, given once.
-    unsafe { HEAP.give(HEAP_MEMORY.0.get().cast(), HEAP_SIZE) };
+    heap::start();
     console::start_log();
     if let Err(reason) = boot(address) {
         if !console::is_open() {
@@ -62,8 +47,7 @@ extern "C" fn boot_main(address: u64) -> ! {
 /// off and faults are not survivable, so nothing is probed.
 #[unsafe(no_mangle)]
 extern "C" fn wrong_exception_level(address: u64, level: u64) {
-    // SAFETY: as in `boot_main`.
-    unsafe { HEAP.give(HEAP_MEMORY.0.get().cast(), HEAP_SIZE) };
+    heap::start();
     if address == 0 || !address.is_multiple_of(8) {
         return;
     }
@@ -131,25 +115,18 @@ fn boot(address: u64) -> Result<(), String> {
         frames.free_bytes() / MIB
     );
     tell_predictions(&pcpus);
-    grow_heap(&mut frames, 1024)
-        .unwrap_or_else(|| log::warn!("no 4 MiB of RAM in one piece: a very large tree may not be planned"));
+    heap::lend(&mut frames);
     let plan = plan::domains_of(&tree, &machine, &online, &build::InMemory, &mut diagnostics);
     show(&plan, &diagnostics);
     check_timer(&plan.machine)?;
-    // Ports and their counters take 96 KiB a domain, its console and interrupts most of the rest.
-    let _ = grow_heap(&mut frames, plan.domains.len() * 64);
-    let (world, multiplexer) = build::world(&plan, &mut frames, &pcpus, || HEAP.refused())?;
+    let more = heap::provide(&mut frames, plan.domains.len());
+    let free = frames.free_bytes();
+    let (world, multiplexer) = build::world(&plan, &mut frames, &pcpus, heap::refused)?;
     let domains = world.domains.iter().flatten().count();
-    let (used, total) = HEAP.usage();
-    HEAP.seal();
-    log::info!(
-        "heap: {} of {} KiB used, sealed; {} MiB of RAM free",
-        used / 1024,
-        total / 1024,
-        frames.free_bytes() / MIB
-    );
-    // Not to be dropped: freeing takes time, and nobody needs the memory any more.
-    core::mem::forget((plan, diagnostics, machine));
+    drop((plan, diagnostics, machine));
+    let stacks = stacks.iter().map(PaSpan::size).sum();
+    let built = free - frames.free_bytes();
+    heap::seal(&mut frames, world, &heap::Kept { stacks, heap: more, built });
     if domains == 0 {
         run::nothing_to_run(world);
         return Ok(());
@@ -320,17 +297,6 @@ fn map_ram(free: &[PaSpan], stacks: &[PaSpan]) -> Vec<PaSpan> {
         }
     }
     spans::without(&mapped, &spans::merged(stacks.to_vec()))
-}
-
-/// More heap, in pages: a tree with everything at its limits takes 3 MiB to plan, and the buddy heap rounds up.
-fn grow_heap(frames: &mut Frames, pages: usize) -> Option<()> {
-    if pages == 0 {
-        return Some(());
-    }
-    let start = frames.allocate(pages)?;
-    // SAFETY: the frames were free, are mapped, and are nobody else's from here on.
-    unsafe { HEAP.give(start.get() as *mut u8, pages.next_power_of_two() * PAGE_SIZE as usize) };
-    Some(())
 }
 
 /// Starts every CPU but this one; answers which run, this one among them, in the tree's order.

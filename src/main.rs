@@ -13,6 +13,8 @@ mod boot;
 #[cfg(target_os = "none")]
 mod build;
 #[cfg(target_os = "none")]
+mod heap;
+#[cfg(target_os = "none")]
 mod platform;
 #[cfg(target_os = "none")]
 mod run;

@@ -28,8 +28,8 @@ use super::{Site, images};
 use crate::arch::aarch64::stage2::Tables;
 use crate::arch::aarch64::{cache, timer};
 use crate::run::{
-    Domain, GRANT_FRAMES, GuestMemory, Home, Keeper, Pages, Parts, Ram, TABLE_PAGES, map_interrupt_interface,
-    map_ram,
+    Domain, GRANT_FRAMES, GuestMemory, Home, Keeper, Pages, Parts, Ram, SPECIAL_PAGES, TABLE_PAGES,
+    map_interrupt_interface, map_ram,
 };
 
 /// A domain that has everything but places for its vCPUs.
@@ -231,8 +231,12 @@ fn memory(site: &mut Site<'_>, layout: &Layout, extents: &[Extent]) -> Result<Gu
         pages.push(zeroed(frames, 1).ok_or_else(short)?);
     }
     let mut special = [Pa::new(0); 1 + GRANT_FRAMES];
-    for page in &mut special {
-        *page = zeroed(frames, 1).ok_or_else(short)?;
+    let mut last = Pa::new(0);
+    for (index, page) in special.iter_mut().enumerate() {
+        if index < SPECIAL_PAGES {
+            last = zeroed(frames, 1).ok_or_else(short)?;
+        }
+        *page = last;
     }
     let root = PaSpan::new(root, geometry.root_pages() as u64 * PAGE_SIZE).ok_or_else(short)?;
     let pages = Pages { root, special, tables: (pages, used) };

@@ -1,7 +1,6 @@
 //! Physical memory that nobody has claimed, handed out in naturally aligned runs of pages.
 //!
-//! Given the free ranges once at boot (RAM without reservations, modules, the tree and the hypervisor); never
-//! given back. A run is a power of two of pages, as the buddy allocator underneath has it.
+//! Given the free ranges once at boot (RAM without reservations, modules, the tree and the hypervisor). A run is a power of two of pages, as the buddy allocator underneath has it.
 
 use buddy_system_allocator::FrameAllocator;
 
@@ -42,6 +41,15 @@ impl Frames {
         Pa::from_frame(frame as u64)
     }
 
+    /// Takes back a run of `pages` pages, as [`Self::allocate`] answered it.
+    pub fn give_back(&mut self, run: Pa, pages: usize) {
+        let rounded = pages.next_power_of_two();
+        if let Ok(first) = usize::try_from(run.frame()) {
+            self.free.dealloc(first, rounded);
+            self.pages = self.pages.saturating_add(rounded as u64);
+        }
+    }
+
     /// Bytes not handed out.
     #[must_use]
     pub const fn free_bytes(&self) -> u64 {
@@ -63,6 +71,15 @@ mod tests {
         assert_eq!(frames.free_bytes(), 4096);
         assert_eq!(frames.allocate(1), Some(Pa::new(0x2000)));
         assert_eq!(frames.allocate(1), None);
+    }
+
+    #[test]
+    fn what_is_given_back_is_handed_out_again() {
+        let mut frames = Frames::new(&[span(0, 16 << 12)]);
+        let run = frames.allocate(5).unwrap();
+        assert_eq!((frames.free_bytes(), frames.allocate(16)), (8 << 12, None));
+        frames.give_back(run, 5);
+        assert_eq!((frames.free_bytes(), frames.allocate(16)), (16 << 12, Some(Pa::new(0))));
     }
 
     proptest::proptest! {

@@ -23,6 +23,9 @@ use crate::arch::aarch64::{bytes, cache, gic, timer};
 /// quotient as the length of an array whose first element it writes (drivers/xen/grant-table.c, gnttab_init). So with
 /// pages of 16 KiB fewer than 8 frames crash it, and with pages of 64 KiB fewer than 32.
 pub const GRANT_FRAMES: usize = 32;
+/// Pages behind `shared_info` and the grant-table frames. The last frames are all one page: nobody reads what guests
+/// write there, and few write at all.
+pub const SPECIAL_PAGES: usize = 1 + 4;
 /// Pages for the stage 2 tables that a domain may cause to be made while it runs: two for each page it maps.
 pub const TABLE_PAGES: usize = 2 * (1 + GRANT_FRAMES) + 6;
 

@@ -28,7 +28,9 @@ mod world;
 pub use end::nothing_to_run;
 pub use interrupt::{remind_of_console, this_cpu};
 pub use keeper::Keeper;
-pub use memory::{GRANT_FRAMES, GuestMemory, Pages, TABLE_PAGES, map_interrupt_interface, map_ram};
+pub use memory::{
+    GRANT_FRAMES, GuestMemory, Pages, SPECIAL_PAGES, TABLE_PAGES, map_interrupt_interface, map_ram,
+};
 pub use pcpu::{Local, Pcpu, Vcpu};
 pub use ram::Ram;
 pub use world::{Domain, Home, Parts, World};

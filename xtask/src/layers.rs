@@ -1,7 +1,7 @@
 //! The first law of the house: the library decides, the binary touches.
 //!
 //! Registers, MMIO and assembly live in `boot/`, `src/arch/` and `src/platform/`. The rest of the binary
-//! (`src/main.rs`, `src/boot.rs`, `src/build/`, `src/run/`) may call them; the library may not. A file has one idea, so
+//! (`src/main.rs`, `src/boot.rs`, `src/heap.rs`, `src/build/`, `src/run/`) may call them; the library may not. A file has one idea, so
 //! it stays below 500 lines. Text matching is crude and therefore hard to argue with.
 
 use std::fs;
@@ -60,7 +60,7 @@ fn may_touch(path: &Path) -> bool {
 }
 
 fn is_binary(path: &Path) -> bool {
-    ["src/main.rs", "src/boot.rs", "src/build", "src/run"].iter().any(|room| path.starts_with(room))
+    ["src/main.rs", "src/boot.rs", "src/heap.rs", "src/build", "src/run"].iter().any(|room| path.starts_with(room))
 }
 
 fn collect(room: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

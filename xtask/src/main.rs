@@ -14,6 +14,7 @@ mod explain;
 mod firmware;
 mod guests;
 mod image;
+mod kept;
 mod layers;
 mod linux;
 mod linux_tree;

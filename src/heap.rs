@@ -1,0 +1,104 @@
+//! The hypervisor's own memory: what its heap is made of, and how much RAM is kept from everybody else.
+//!
+//! The heap begins with memory of the image, so that it is there before the RAM is known. Planning a tree with
+//! everything at its limits takes 3 MiB more, which are borrowed and given back before the first domain runs.
+
+use portunus::addr::{MIB, PAGE_SIZE, Pa, PaSpan};
+use portunus::mm::frames::Frames;
+use portunus::mm::heap::SealedHeap;
+
+use crate::arch::aarch64::map;
+use crate::run::{SPECIAL_PAGES, World};
+
+const KIB: u64 = 1024;
+/// What the tree and the plan may take before the RAM is known, and what small systems live in.
+const SIZE: usize = 256 * 1024;
+/// What is lent for planning, in pages: the buddy heap rounds 3 MiB up.
+const LOAN_PAGES: usize = 1024;
+/// What a domain takes of the heap, at most: 32 KiB are its port table, its console and interrupts most of the rest.
+const DOMAIN: usize = 48 * 1024;
+
+#[repr(C, align(4096))]
+struct Memory(core::cell::UnsafeCell<[u8; SIZE]>);
+
+// SAFETY: only its address is taken, once, to give it to the heap.
+unsafe impl Sync for Memory {}
+
+static MEMORY: Memory = Memory(core::cell::UnsafeCell::new([0; SIZE]));
+
+#[global_allocator]
+static HEAP: SealedHeap = SealedHeap::new();
+
+/// Gives the heap its first memory. Called once, before the first allocation.
+pub fn start() {
+    // SAFETY: the memory is a static of its own, given once.
+    unsafe { HEAP.give(MEMORY.0.get().cast(), SIZE) };
+}
+
+/// Lends the heap RAM for planning.
+pub fn lend(frames: &mut Frames) {
+    match frames.allocate(LOAN_PAGES) {
+        // SAFETY: the frames were free, are mapped, and are nobody else's until they are given back.
+        Some(start) => unsafe { HEAP.lend(start.get() as *mut u8, LOAN_PAGES * PAGE_SIZE as usize) },
+        None => log::warn!("no 4 MiB of RAM in one piece: a very large tree may not be planned"),
+    }
+}
+
+/// Planning is over. Sees to it that `domains` domains can be built; answers how many bytes were added for them.
+pub fn provide(frames: &mut Frames, domains: usize) -> u64 {
+    HEAP.stop_borrowing();
+    let (used, total) = HEAP.usage();
+    let missing = (used + domains * DOMAIN).saturating_sub(total);
+    let pages = missing.div_ceil(PAGE_SIZE as usize).next_power_of_two();
+    let run = if missing == 0 { None } else { frames.allocate(pages) };
+    let Some(start) = run else { return 0 };
+    let size = pages * PAGE_SIZE as usize;
+    // SAFETY: the frames were free, are mapped, and are nobody else's from here on.
+    unsafe { HEAP.give(start.get() as *mut u8, size) };
+    size as u64
+}
+
+/// Allocations refused since the heap was sealed.
+pub fn refused() -> u64 {
+    HEAP.refused()
+}
+
+/// What was handed out besides the static part of the image, in bytes.
+pub struct Kept {
+    /// The stacks of all CPUs but the first.
+    pub stacks: u64,
+    /// Memory that was added to the heap.
+    pub heap: u64,
+    /// All that building took: the domains' RAM, their pages, their tables.
+    pub built: u64,
+}
+
+/// Gives back what was lent, seals the heap, and tells what the hypervisor keeps.
+pub fn seal(frames: &mut Frames, world: &World, kept: &Kept) {
+    // What outlives the plan was allocated after `provide`, so nothing lives in what was lent.
+    if let Some(start) = HEAP.give_back() {
+        frames.give_back(Pa::new(start as u64), LOAN_PAGES);
+    }
+    let (used, total) = HEAP.usage();
+    HEAP.seal();
+    log::info!(
+        "heap: {} of {} KiB used, sealed; {} MiB of RAM free",
+        used / 1024,
+        total / 1024,
+        frames.free_bytes() / MIB
+    );
+    let domains = world.domains.iter().flatten();
+    let pages = domains.clone().count() as u64 * SPECIAL_PAGES as u64 * PAGE_SIZE;
+    let ram: u64 = domains.map(|domain| domain.memory.pages() * PAGE_SIZE).sum();
+    let fixed = map::image().as_ref().map_or(0, PaSpan::size);
+    let tables = kept.built.saturating_sub(ram + pages);
+    log::info!(
+        "RAM kept: {} KiB: image {}, stacks {}, more heap {}, domains {}, stage 2 {}",
+        (fixed + kept.stacks + kept.heap + kept.built.saturating_sub(ram)) / KIB,
+        fixed / KIB,
+        kept.stacks / KIB,
+        kept.heap / KIB,
+        pages / KIB,
+        tables / KIB
+    );
+}
