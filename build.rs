@@ -25,5 +25,9 @@ fn main() {
     ] {
         println!("cargo::rustc-link-arg-bins={arg}");
     }
+    // Functions that came out the same are kept once, and strings that end another one inside it.
+    for arg in ["--icf=all", "-O2"] {
+        println!("cargo::rustc-link-arg-bins={arg}");
+    }
     println!("cargo::rustc-link-arg-bins=-T{root}/linker.ld");
 }

@@ -12,7 +12,8 @@ secondary_entry:
     add     x19, x19, :lo12:SECONDARY_START
     // First what is to be used, then whom it is for: the MMU is off, so the loads happen in this order.
     ldp     x20, x21, [x19, #{START_STACK}] // stack top, per-CPU block
-    ldr     x1, [x19, #{START_AFFINITY}]
+    ldr     x1, [x19, #{START_WHOM}]
+    mvn     x1, x1
     mrs     x0, mpidr_el1
     mov     x2, #0xffffff               // Aff2, Aff1, Aff0
     movk    x2, #0xff, lsl #32          // Aff3

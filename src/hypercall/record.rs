@@ -28,7 +28,6 @@ macro_rules! field {
 
 impl<const N: usize> Record<N> {
     /// Reads the structure from the guest.
-    #[inline(always)]
     pub(super) fn read(caller: &impl Caller, from: Gva) -> Result<Self, Fault> {
         let mut bytes = [0; N];
         caller.read_guest(from, &mut bytes)?;

@@ -1,16 +1,22 @@
 //! Sorted, merged lists of physical ranges.
 
+use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 
 use crate::addr::PaSpan;
+
+/// The items in order. (By the heap sort of the standard library, which takes a tenth of the code of its other ones.)
+#[must_use]
+pub fn sorted<T: Ord>(items: Vec<T>) -> Vec<T> {
+    BinaryHeap::from(items).into_sorted_vec()
+}
 
 /// The same bytes as sorted ranges that neither overlap nor touch. Empty ranges are gone.
 #[must_use]
 pub fn merged(mut spans: Vec<PaSpan>) -> Vec<PaSpan> {
     spans.retain(|span| !span.is_empty());
-    spans.sort_unstable();
     let mut result: Vec<PaSpan> = Vec::with_capacity(spans.len());
-    for span in spans {
+    for span in sorted(spans) {
         let joined = result
             .last()
             .filter(|last| span.start() <= last.end())

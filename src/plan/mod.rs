@@ -45,6 +45,7 @@ use self::diagnostic::At;
 use self::domain::Draft;
 use crate::addr::{CpuId, MIB, PaSpan};
 use crate::fdt::Tree;
+use crate::mm::spans;
 
 /// Where domains are to be built.
 struct Site<'m> {
@@ -117,7 +118,7 @@ pub fn domains_of(
 /// Breaks the domains that no longer fit into memory, in tree order.
 fn share_memory(drafts: &mut [Draft<'_, '_>], machine: &Machine, diags: &mut Diagnostics) {
     let busy = machine.reserved.iter().chain(&machine.modules).copied().collect();
-    let mut free = machine::free_bytes(&machine.ram, &machine::merge(busy));
+    let mut free = machine::free_bytes(&machine.ram, &spans::merged(busy));
     for draft in drafts.iter_mut().filter(|draft| !draft.broken) {
         let footprint = footprint(draft);
         match free.checked_sub(footprint) {

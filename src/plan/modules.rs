@@ -15,6 +15,7 @@ use super::domain::Draft;
 use super::{KernelPlan, Site};
 use crate::addr::{PAGE_SIZE, PaSpan};
 use crate::fdt::{Cells, Node, RegError, Tree};
+use crate::mm::spans::sorted;
 
 /// How many modules are kept safe from being handed out as memory.
 const MAX_MODULES: usize = 1024;
@@ -86,7 +87,7 @@ pub(super) fn footprints(tree: &Tree<'_>, ram: &[PaSpan]) -> Vec<PaSpan> {
             node.children().for_each(|module| collect(&module));
         }
     });
-    spans.sort_unstable();
+    let mut spans = sorted(spans);
     spans.dedup();
     spans
 }

@@ -13,6 +13,7 @@ use super::domain::Draft;
 use super::plural::Count;
 use crate::addr::{CpuId, VcpuId};
 use crate::fdt::Node;
+use crate::mm::spans::sorted;
 
 /// vCPUs that one CPU can serve: the bits of the word in which they ask for attention.
 const PER_CPU: usize = 64;
@@ -145,8 +146,7 @@ pub(super) fn place(
     online: &[CpuId],
     diags: &mut Diagnostics,
 ) -> Vec<Vec<VcpuPlan>> {
-    let mut cpus: Vec<CpuId> = online.to_vec();
-    cpus.sort_unstable();
+    let mut cpus = sorted(online.to_vec());
     cpus.dedup();
     let mut load = Load(cpus.iter().map(|cpu| (*cpu, 0)).collect());
     let mut homes: Vec<Vec<Option<CpuId>>> = Vec::new();

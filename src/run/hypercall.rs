@@ -128,7 +128,7 @@ impl Caller for Call {
         &self.domain.calls
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn read_guest(&self, from: Gva, into: &mut [u8]) -> Result<(), Fault> {
         self.domain.memory.read(from, into)
     }

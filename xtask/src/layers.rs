@@ -60,7 +60,9 @@ fn may_touch(path: &Path) -> bool {
 }
 
 fn is_binary(path: &Path) -> bool {
-    ["src/main.rs", "src/boot.rs", "src/heap.rs", "src/build", "src/run"].iter().any(|room| path.starts_with(room))
+    ["src/main.rs", "src/boot.rs", "src/heap.rs", "src/build", "src/run"]
+        .iter()
+        .any(|room| path.starts_with(room))
 }
 
 fn collect(room: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

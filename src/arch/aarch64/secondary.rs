@@ -25,12 +25,12 @@ struct Start {
     regime: *const Regime,
     stack_top: u64,
     percpu: u64,
-    /// Whom it is for (MPIDR_EL1, affinity fields only). Somebody else who comes, late or by mistake, parks.
-    affinity: u64,
+    /// Whom it is for: the complement of MPIDR_EL1's affinity fields. Somebody else who comes, late or by mistake, parks.
+    whom: u64,
 }
 
-/// No CPU has this affinity.
-const NOBODY: u64 = u64::MAX;
+/// The complement of what no CPU has. It is 0, so that all of this takes no room in the image.
+const NOBODY: u64 = 0;
 
 /// What a CPU answers that woke at another level than EL2: written past the cache, hence in lines of its own.
 #[repr(C, align(2048))]
@@ -47,7 +47,7 @@ unsafe impl Sync for Exchange {}
 
 #[unsafe(no_mangle)]
 static SECONDARY_START: Exchange = Exchange {
-    start: UnsafeCell::new(Start { regime: core::ptr::null(), stack_top: 0, percpu: 0, affinity: NOBODY }),
+    start: UnsafeCell::new(Start { regime: core::ptr::null(), stack_top: 0, percpu: 0, whom: NOBODY }),
     wrong_level: WrongLevel(UnsafeCell::new(0)),
 };
 
@@ -58,7 +58,7 @@ global_asm!(
     SCTLR_EL2_MMU_OFF = const SCTLR_MMU_OFF,
     START_REGIME = const offset_of!(Exchange, start) + offset_of!(Start, regime),
     START_STACK = const offset_of!(Exchange, start) + offset_of!(Start, stack_top),
-    START_AFFINITY = const offset_of!(Exchange, start) + offset_of!(Start, affinity),
+    START_WHOM = const offset_of!(Exchange, start) + offset_of!(Start, whom),
     START_WRONG_LEVEL = const offset_of!(Exchange, wrong_level),
 );
 
@@ -112,8 +112,8 @@ pub unsafe fn bring_up(
     stack_top: u64,
     percpu: &'static Pcpu,
 ) -> Result<(), Absent> {
-    let affinity = cpu.affinity.get();
-    let start = Start { regime: map::regime(), stack_top, percpu: &raw const *percpu as u64, affinity };
+    let whom = !cpu.affinity.get();
+    let start = Start { regime: map::regime(), stack_top, percpu: &raw const *percpu as u64, whom };
     // SAFETY: nobody is starting, see `Exchange`; who was given up on finds `NOBODY` there.
     unsafe { *SECONDARY_START.start.get() = start };
     // SAFETY: as above.
@@ -122,7 +122,7 @@ pub unsafe fn bring_up(
     clean(map::regime(), size_of::<Regime>());
     let outcome = call(cpu, firmware).and_then(|()| wait_for(percpu));
     // SAFETY: one aligned word, which a CPU that is late may read; it then parks.
-    unsafe { (&raw mut (*SECONDARY_START.start.get()).affinity).write_volatile(NOBODY) };
+    unsafe { (&raw mut (*SECONDARY_START.start.get()).whom).write_volatile(NOBODY) };
     clean(SECONDARY_START.start.get(), size_of::<Start>());
     outcome
 }

@@ -26,6 +26,7 @@ use super::domain::Draft;
 use super::{ChannelPlan, Direction, Endpoint};
 use crate::addr::{PORTS, Port};
 use crate::fdt::{Node, Tree};
+use crate::mm::spans;
 
 /// The property that both forms use.
 const PROPERTY: &str = "xen,evtchn";
@@ -87,11 +88,11 @@ fn by_phandle(drafts: &[Draft<'_, '_>], diags: &mut Diagnostics) -> Vec<(u32, us
 
 /// Sorts pairs of phandle and index, and reports phandles that occur twice; the first one stays.
 fn sorted<P: fmt::Display>(
-    mut pairs: Vec<(u32, usize)>,
+    pairs: Vec<(u32, usize)>,
     diags: &mut Diagnostics,
     path: impl Fn(usize) -> Option<P>,
 ) -> Vec<(u32, usize)> {
-    pairs.sort_unstable();
+    let mut pairs = spans::sorted(pairs);
     for twins in pairs.windows(2) {
         if let [(phandle, first), (other, second)] = *twins
             && phandle == other

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use crate::addr::{Pa, PaSpan};
 use crate::fdt::{Node, RegError, Tree};
+use crate::mm::spans::merged;
 use crate::plan::code::Code;
 use crate::plan::diagnostic::{At, Diagnostics};
 
@@ -32,7 +33,7 @@ pub(super) fn ram(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Vec<PaSpan
             );
         }
     }
-    let ram = merge(banks);
+    let ram = merged(banks);
     if ram.is_empty() {
         diags.report(
             Code::NoRam,
@@ -136,7 +137,7 @@ pub(super) fn reserved(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Vec<P
         );
         return None;
     }
-    (unreadable.is_none() && nodes).then(|| merge(spans))
+    (unreadable.is_none() && nodes).then(|| merged(spans))
 }
 
 /// `/reserved-memory` must have the cells of the root (its binding says so, and Linux reads it with those).
@@ -160,7 +161,7 @@ fn other_cells(tree: &Tree<'_>, diags: &mut Diagnostics) {
 pub(in crate::plan) fn reserved_nodes(tree: &Tree<'_>) -> Vec<PaSpan> {
     let mut spans = Vec::new();
     nodes(tree, &mut spans, |_, _| {});
-    merge(spans)
+    merged(spans)
 }
 
 /// Collects `/reserved-memory`; says whether all of it could be read. Nodes that only ask for a size reserve
@@ -187,25 +188,6 @@ fn nodes(tree: &Tree<'_>, spans: &mut Vec<PaSpan>, mut problem: impl FnMut(&Node
     complete
 }
 
-/// Sorts ranges, and joins those that overlap or touch. Empty ones vanish.
-pub(in crate::plan) fn merge(mut spans: Vec<PaSpan>) -> Vec<PaSpan> {
-    spans.retain(|span| !span.is_empty());
-    spans.sort_unstable();
-    let mut merged: Vec<PaSpan> = Vec::new();
-    for span in spans {
-        match merged.last_mut() {
-            Some(last) if span.start() <= last.end() => {
-                let end = last.end().max(span.end());
-                if let Some(joined) = PaSpan::from_bounds(last.start(), end) {
-                    *last = joined;
-                }
-            }
-            _ => merged.push(span),
-        }
-    }
-    merged
-}
-
 /// Bytes of `ram` outside `busy`. Both are sorted and merged.
 pub(in crate::plan) fn free_bytes(ram: &[PaSpan], busy: &[PaSpan]) -> u64 {
     let overlap = |bank: &PaSpan| {
@@ -224,12 +206,6 @@ mod tests {
 
     fn span(start: u64, end: u64) -> PaSpan {
         PaSpan::from_bounds(Pa::new(start), Pa::new(end)).unwrap()
-    }
-
-    #[test]
-    fn ranges_that_touch_become_one() {
-        let merged = merge(vec![span(20, 30), span(0, 10), span(10, 15), span(25, 27), span(40, 40)]);
-        assert_eq!(merged, [span(0, 15), span(20, 30)]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod psci;
 mod timer;
 mod uart;
 
-pub(super) use memory::{free_bytes, merge, reserved_nodes};
+pub(super) use memory::{free_bytes, reserved_nodes};
 pub use uart::{any_uart, early_console};
 
 use alloc::string::String;
