@@ -15,8 +15,11 @@ const KIB: u64 = 1024;
 const SIZE: usize = 256 * 1024;
 /// What is lent for planning, in pages: the buddy heap rounds 3 MiB up.
 const LOAN_PAGES: usize = 1024;
-/// What a domain takes of the heap, at most: 32 KiB are its port table, its console and interrupts most of the rest.
-const DOMAIN: usize = 48 * 1024;
+/// What a domain takes of the heap: 96 KiB are its ports and their counters, its console and interrupts most of the rest.
+/// One that takes more, because it has many vCPUs or unpacks its kernel at each start, may cost the whole loan.
+const DOMAIN: usize = 120 * 1024;
+/// What is in use for a while when a kernel is unpacked.
+const UNPACKING: usize = 64 * 1024;
 
 #[repr(C, align(4096))]
 struct Memory(core::cell::UnsafeCell<[u8; SIZE]>);
@@ -48,14 +51,19 @@ pub fn lend(frames: &mut Frames) {
 pub fn provide(frames: &mut Frames, domains: usize) -> u64 {
     HEAP.stop_borrowing();
     let (used, total) = HEAP.usage();
-    let missing = (used + domains * DOMAIN).saturating_sub(total);
-    let pages = missing.div_ceil(PAGE_SIZE as usize).next_power_of_two();
-    let run = if missing == 0 { None } else { frames.allocate(pages) };
-    let Some(start) = run else { return 0 };
-    let size = pages * PAGE_SIZE as usize;
-    // SAFETY: the frames were free, are mapped, and are nobody else's from here on.
-    unsafe { HEAP.give(start.get() as *mut u8, size) };
-    size as u64
+    let missing = (used + domains * DOMAIN + UNPACKING).saturating_sub(total);
+    let mut added = 0;
+    while added < missing {
+        // Powers of two, as both allocators have them, and large enough for a port table or for unpacking.
+        let pages = (missing - added).div_ceil(PAGE_SIZE as usize).max(UNPACKING / PAGE_SIZE as usize);
+        let pages = 1 << pages.ilog2();
+        let Some(start) = frames.allocate(pages) else { break };
+        let size = pages * PAGE_SIZE as usize;
+        // SAFETY: the frames were free, are mapped, and are nobody else's from here on.
+        unsafe { HEAP.give(start.get() as *mut u8, size) };
+        added += size;
+    }
+    added as u64
 }
 
 /// Allocations refused since the heap was sealed.
@@ -75,10 +83,14 @@ pub struct Kept {
 
 /// Gives back what was lent, seals the heap, and tells what the hypervisor keeps.
 pub fn seal(frames: &mut Frames, world: &World, kept: &Kept) {
-    // What outlives the plan was allocated after `provide`, so nothing lives in what was lent.
-    if let Some(start) = HEAP.give_back() {
-        frames.give_back(Pa::new(start as u64), LOAN_PAGES);
-    }
+    // What outlives the plan was allocated after `provide`: in the loan only if it fitted nowhere else.
+    let loan = match HEAP.give_back() {
+        Some(start) => {
+            frames.give_back(Pa::new(start as u64), LOAN_PAGES);
+            0
+        }
+        None => HEAP.loan() as u64,
+    };
     let (used, total) = HEAP.usage();
     HEAP.seal();
     log::info!(
@@ -90,14 +102,15 @@ pub fn seal(frames: &mut Frames, world: &World, kept: &Kept) {
     let domains = world.domains.iter().flatten();
     let pages = domains.clone().count() as u64 * SPECIAL_PAGES as u64 * PAGE_SIZE;
     let ram: u64 = domains.map(|domain| domain.memory.pages() * PAGE_SIZE).sum();
+    let heap = kept.heap + loan;
     let fixed = map::image().as_ref().map_or(0, PaSpan::size);
     let tables = kept.built.saturating_sub(ram + pages);
     log::info!(
         "RAM kept: {} KiB: image {}, stacks {}, more heap {}, domains {}, stage 2 {}",
-        (fixed + kept.stacks + kept.heap + kept.built.saturating_sub(ram)) / KIB,
+        (fixed + kept.stacks + heap + kept.built.saturating_sub(ram)) / KIB,
         fixed / KIB,
         kept.stacks / KIB,
-        kept.heap / KIB,
+        heap / KIB,
         pages / KIB,
         tables / KIB
     );

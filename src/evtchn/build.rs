@@ -63,7 +63,7 @@ impl Builder {
             id,
             shared,
             ports: table(|port| Word::new(entry(port).raw())).ok_or(Errno::EINVAL)?,
-            traffic: Vec::new(),
+            traffic: table(|_| Counters::default()).ok_or(Errno::EINVAL)?,
             vcpus: (0..vcpus).map(|vcpu| Vcpu::new(vcpu, shared)).collect(),
             pollers: Word::new(0),
             config: TryLock::default(),
@@ -121,14 +121,11 @@ impl Builder {
     }
 
     fn claim(&mut self, end: Endpoint, entry: Entry) {
-        let Some(domain) = self.events.domains.get_mut(end.domain.index()).and_then(Option::as_mut) else {
-            return;
-        };
-        if let Some(held) = domain.config.try_take() {
+        if let Some(domain) = self.events.domain(end.domain)
+            && let Some(held) = domain.config.try_take()
+        {
             domain.store(&held, end.port.index(), entry.into_static());
         }
-        let counted = domain.traffic.len().max(end.port.index().saturating_add(1));
-        domain.traffic.resize_with(counted, Counters::default);
     }
 
     /// The finished channels, ready to be shared by all CPUs.

@@ -1,7 +1,6 @@
 //! All domains' ports, and what is asked of them often enough to be found without searching.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::page::{SharedInfo, VcpuInfo};
@@ -31,8 +30,8 @@ pub(super) struct Domain {
     pub(super) shared: &'static SharedInfo,
     /// The port table: one packed [`Entry`] each. Written only with `config` held.
     pub(super) ports: Box<[Word; PORT_COUNT]>,
-    /// What was sent on each port, up to the highest one of a static channel. Nobody asks for the others.
-    pub(super) traffic: Vec<Counters>,
+    /// What was sent on each port.
+    pub(super) traffic: Box<[Counters; PORT_COUNT]>,
     /// By vCPU number.
     pub(super) vcpus: Box<[Vcpu]>,
     /// Serialises everything but send, unmask, status and poll.
@@ -116,7 +115,7 @@ impl Events {
             .is_some_and(|info| info.upcall.get() != 0)
     }
 
-    /// What was sent on port `port` of domain `id`; nothing if no static port of the domain is as high.
+    /// What was sent on port `port` of domain `id`.
     #[must_use]
     pub fn traffic(&self, id: DomainId, port: Port) -> Traffic {
         let counters = self.domain(id).and_then(|domain| domain.traffic.get(port.index()));

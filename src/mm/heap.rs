@@ -4,7 +4,8 @@
 //! after that is our own broken invariant: it is refused and counted, so that a test can see it.
 //!
 //! Planning may take much more memory than what it leaves behind. So memory can be lent for a while: it is used first
-//! until [`SealedHeap::stop_borrowing`], and [`SealedHeap::give_back`] hands it out again once nothing lives in it.
+//! until [`SealedHeap::stop_borrowing`], then only for what fits nowhere else, and [`SealedHeap::give_back`] hands it out
+//! again if nothing lives in it.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
@@ -65,7 +66,7 @@ impl SealedHeap {
         heaps.borrowing = true;
     }
 
-    /// From here on allocations come from the heap's own memory again. Answers how many bytes were lent out, rounded
+    /// From here on allocations come from the heap's own memory again, as long as they fit. Answers how many bytes were lent out, rounded
     /// up to blocks.
     pub fn stop_borrowing(&self) -> usize {
         let mut heaps = self.heaps.lock();
@@ -84,6 +85,12 @@ impl SealedHeap {
         heaps.loan = (0, 0);
         heaps.borrowing = false;
         Some(start)
+    }
+
+    /// Bytes that are lent.
+    #[must_use]
+    pub fn loan(&self) -> usize {
+        self.heaps.lock().loan.1
     }
 
     /// From here on every allocation is refused and counted. Freeing stays possible.
@@ -120,8 +127,10 @@ unsafe impl GlobalAlloc for SealedHeap {
             return ptr::null_mut();
         }
         let mut heaps = self.heaps.lock();
-        let lent = if heaps.borrowing { heaps.lent.alloc(layout).ok() } else { None };
-        lent.or_else(|| heaps.own.alloc(layout).ok()).map_or(ptr::null_mut(), NonNull::as_ptr)
+        let borrowing = heaps.borrowing;
+        let Heaps { own, lent, .. } = &mut *heaps;
+        let (first, second) = if borrowing { (lent, own) } else { (own, lent) };
+        first.alloc(layout).or_else(|_| second.alloc(layout)).map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -185,6 +194,10 @@ mod tests {
             assert_eq!(heap.usage().0, 128);
             assert_eq!(heap.give_back(), None, "something lives in it");
             heap.dealloc(first, small);
+            let another = heap.alloc(large);
+            assert!(!another.is_null(), "what fits nowhere else still comes from the lent memory");
+            assert_eq!(heap.give_back(), None);
+            heap.dealloc(another, large);
             assert_eq!(heap.give_back(), Some(start));
             heap.dealloc(second, small);
             assert_eq!(heap.usage().0, 0);
