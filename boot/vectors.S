@@ -178,6 +178,8 @@
     table   vectors_loop, loop
     table   vectors_other, other
     .balign 0x80
+    .global vectors_end                 // linker.ld checks that no entry has grown into the next
+vectors_end:
 
 send:
     bl      guest_sends
