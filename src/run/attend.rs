@@ -34,12 +34,14 @@ impl Here<'_> {
             match next {
                 Some(_) if !busy => return,
                 Some(_) if rounds == ROUNDS => {
-                    // The rest is attended to after the guest has had its chance.
+                    // The rest is attended to after the guest has had its chance, for this SGI, whoever rang.
+                    self.pcpu.forget_ringing();
                     gic::send_sgi(DOORBELL, &self.pcpu.doorbell.sgi);
                     return;
                 }
                 Some(_) => rounds += 1,
-                None if busy => {}
+                // Whoever rings without end must not keep an alarm or the console from being heard.
+                None if busy => self.interrupts(),
                 None => {
                     guest::wait_for_interrupt();
                     self.interrupt();

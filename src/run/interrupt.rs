@@ -16,6 +16,9 @@ use crate::platform::console;
 /// The SGI by which a pCPU reminds itself that the console is not done.
 const CONSOLE_AGAIN: IntId = IntId::new(1);
 
+/// Interrupts that are taken at once where no guest is entered soon. If there are more, they are taken next time.
+const INTERRUPTS: u32 = 4;
+
 /// Lets the interrupts in that a pCPU takes for itself and for its guests.
 pub fn enable(pcpu: &Pcpu, world: &World) {
     let timer = &world.timer;
@@ -27,6 +30,15 @@ impl Here<'_> {
     /// Takes one physical interrupt, if there is one. If there are more, the next entry of a guest ends at once.
     pub(super) fn interrupt(&mut self) {
         if let Some(taken) = gic::acknowledge() {
+            self.handle(taken);
+        }
+    }
+
+    /// Takes the physical interrupts that there are, where no guest is entered soon. A neighbour that rings without end
+    /// has the most urgent one, SGI 0, pending again and again, so one would not be enough: a few, that others come by.
+    pub(super) fn interrupts(&mut self) {
+        for _ in 0..INTERRUPTS {
+            let Some(taken) = gic::acknowledge() else { break };
             self.handle(taken);
         }
     }

@@ -35,10 +35,7 @@ use super::pcpu::{Pcpu, Vcpu};
 use super::ram::Ram;
 use super::runstate::Record;
 use super::world::{Domain, World};
-use crate::arch::aarch64::{cache, gic, timer};
-
-/// Interrupts that are taken between two slices of the work. If there are more, they come after the next slice.
-const INTERRUPTS: u32 = 4;
+use crate::arch::aarch64::{cache, timer};
 
 /// What the home of a domain's first vCPU knows of the domain.
 pub struct Keeper {
@@ -119,10 +116,7 @@ impl Here<'_> {
         self.put_away();
         self.share();
         self.slice(slot);
-        for _ in 0..INTERRUPTS {
-            let Some(taken) = gic::acknowledge() else { break };
-            self.handle(taken);
-        }
+        self.interrupts();
         true
     }
 
@@ -138,6 +132,8 @@ impl Here<'_> {
                 self.local.scheduler.block(Some(until), timer::now());
             }
             Ok(Slice::Done) => {
+                // Once more: peers may have sent since, and the new life may look with its caches off.
+                domain.memory.clean_shared_info();
                 domain.reset();
                 // Off, as all its vCPUs are, so it is taken at once.
                 if let Some(start) = domain.power.first().and_then(|power| {
