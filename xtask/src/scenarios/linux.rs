@@ -62,6 +62,7 @@ pub fn all(hypervisor: Hypervisor) -> Vec<Linux> {
     list.push(again());
     list.push(small());
     list.push(power_off());
+    list.push(large());
     list.push(Linux { ours: true, ..busy("shared-cpu", &["domU1", "domU2"]) });
     list.push(Linux { ours: true, ..busy("cpu-of-its-own", &["domU1"]) });
     list.push(clock());
@@ -210,6 +211,14 @@ fn power_off() -> Linux {
         .wanted
         .extend(["domU1 has powered off", "domU2: after 20 s", "domU2 has powered off"].map(String::from));
     Linux { ours: true, ..linux }
+}
+
+/// 4 GiB take both banks of RAM.
+fn large() -> Linux {
+    let mut linux = pair("two-banks", "linux-6.12", 1, &[10], FEW);
+    linux.domains.iter_mut().take(1).for_each(|domain| domain.memory = 4096);
+    linux.wanted.push("ram=40000000-ffffffff 200000000-23fffffff".into());
+    Linux { memory: "6G", ..linux }
 }
 
 /// Domains that compute on one CPU: each has its fair part, and Linux knows how much it has not.
