@@ -213,12 +213,15 @@ fn power_off() -> Linux {
     Linux { ours: true, ..linux }
 }
 
-/// 4 GiB take both banks of RAM.
+/// 4 GiB take both banks of RAM, 3 GiB fill the first.
 fn large() -> Linux {
     let mut linux = pair("two-banks", "linux-6.12", 1, &[10], FEW);
-    linux.domains.iter_mut().take(1).for_each(|domain| domain.memory = 4096);
-    linux.wanted.push("ram=40000000-ffffffff 200000000-23fffffff".into());
-    Linux { memory: "6G", ..linux }
+    for (domain, memory) in linux.domains.iter_mut().zip([4096, 3072]) {
+        domain.memory = memory;
+    }
+    linux.wanted.push("linux: domU1: ram=40000000-ffffffff 200000000-23fffffff".into());
+    linux.wanted.push("linux: domU2: ram=40000000-ffffffff ".into());
+    Linux { memory: "8G", ..linux }
 }
 
 /// Domains that compute on one CPU: each has its fair part, and Linux knows how much it has not.
