@@ -50,6 +50,10 @@ pub unsafe fn zero(span: PaSpan) {
 
 /// [`zero`] where a block of DC ZVA is a cache line of 64 bytes, as on every Cortex-A: line by line, 16 between
 /// two comparisons, written back while it is at hand. Most of a boot is spent here.
+///
+/// # Safety
+///
+/// As for [`zero`]; DC ZVA is permitted and zeroes 64 bytes, the size of a cache line.
 unsafe fn zero_by_lines(span: PaSpan) {
     if span.is_empty() {
         return;
