@@ -1,6 +1,6 @@
 //! The boards, as far as QEMU models them: the same Image, the board's own tree, the domains of the design document.
 
-use super::guests::{SEED, SWITCH, TYPED, with_tree};
+use super::guests::{ABI, SEED, SWITCH, TYPED, with_tree};
 use super::{Scenario, scenario};
 use crate::boards::{RPI4, ZCU102};
 
@@ -31,5 +31,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             with_tree("typists", typed)
         },
     );
-    seeds.chain(keys).collect()
+    let answers = [
+        ("board-rpi4-abi", RPI4.machine, "nothing is left to run"),
+        ("board-zcu102-abi", ZCU102.machine, "powering off"),
+    ];
+    let answers = answers.into_iter().map(|(name, machine, end)| {
+        let wanted: Vec<&str> = ABI.into_iter().filter(|text| *text != "powering off").chain([end]).collect();
+        with_tree("abi", Scenario { limit: 90, ..scenario(name, machine, &wanted) })
+    });
+    seeds.chain(keys).chain(answers).collect()
 }
