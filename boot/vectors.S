@@ -11,7 +11,8 @@
 
     .section .text.vectors, "ax"
 
-    .macro  spill
+    // x0 to x17, which every trap needs spilled, and all of them but x0 and x1 back.
+    .macro  spill_low
     stp     x0, x1, [sp]
     stp     x2, x3, [sp, #16]
     stp     x4, x5, [sp, #32]
@@ -21,6 +22,21 @@
     stp     x12, x13, [sp, #96]
     stp     x14, x15, [sp, #112]
     stp     x16, x17, [sp, #128]
+    .endm
+
+    .macro  fill_low
+    ldp     x2, x3, [sp, #16]
+    ldp     x4, x5, [sp, #32]
+    ldp     x6, x7, [sp, #48]
+    ldp     x8, x9, [sp, #64]
+    ldp     x10, x11, [sp, #80]
+    ldp     x12, x13, [sp, #96]
+    ldp     x14, x15, [sp, #112]
+    ldp     x16, x17, [sp, #128]
+    .endm
+
+    .macro  spill
+    spill_low
     stp     x18, x19, [sp, #144]
     stp     x20, x21, [sp, #160]
     stp     x22, x23, [sp, #176]
@@ -33,15 +49,7 @@
     // Only what Rust may change (AAPCS64, 6.1.1): handlers preserve x19 to x29. x30 lies in the place of x19, so that it
     // makes a pair with x18.
     .macro  spill_briefly
-    stp     x0, x1, [sp]
-    stp     x2, x3, [sp, #16]
-    stp     x4, x5, [sp, #32]
-    stp     x6, x7, [sp, #48]
-    stp     x8, x9, [sp, #64]
-    stp     x10, x11, [sp, #80]
-    stp     x12, x13, [sp, #96]
-    stp     x14, x15, [sp, #112]
-    stp     x16, x17, [sp, #128]
+    spill_low
     stp     x18, x30, [sp, #144]
     .endm
 
@@ -59,14 +67,7 @@
 
     // All that spill_briefly spilled but x0 and x1, and back to the guest.
     .macro  resume_briefly
-    ldp     x2, x3, [sp, #16]
-    ldp     x4, x5, [sp, #32]
-    ldp     x6, x7, [sp, #48]
-    ldp     x8, x9, [sp, #64]
-    ldp     x10, x11, [sp, #80]
-    ldp     x12, x13, [sp, #96]
-    ldp     x14, x15, [sp, #112]
-    ldp     x16, x17, [sp, #128]
+    fill_low
     ldp     x18, x30, [sp, #144]
     return_to_guest
     .endm
@@ -210,14 +211,7 @@ resume_with_result:
     ldp     x0, x1, [sp]
     ldr     x18, [sp, #144]
     ldr     x30, [sp, #240]
-    ldp     x2, x3, [sp, #16]
-    ldp     x4, x5, [sp, #32]
-    ldp     x6, x7, [sp, #48]
-    ldp     x8, x9, [sp, #64]
-    ldp     x10, x11, [sp, #80]
-    ldp     x12, x13, [sp, #96]
-    ldp     x14, x15, [sp, #112]
-    ldp     x16, x17, [sp, #128]
+    fill_low
     return_to_guest
 
 // Behind a trap that turned out to take longer: x0 = the handler that continues.
@@ -261,14 +255,7 @@ guest_enter:
     bl      first_entry                 // fills the frame
 guest_resume:
     ldp     x0, x1, [sp]
-    ldp     x2, x3, [sp, #16]
-    ldp     x4, x5, [sp, #32]
-    ldp     x6, x7, [sp, #48]
-    ldp     x8, x9, [sp, #64]
-    ldp     x10, x11, [sp, #80]
-    ldp     x12, x13, [sp, #96]
-    ldp     x14, x15, [sp, #112]
-    ldp     x16, x17, [sp, #128]
+    fill_low
     ldp     x18, x19, [sp, #144]
     ldp     x20, x21, [sp, #160]
     ldp     x22, x23, [sp, #176]
