@@ -28,9 +28,6 @@ impl Memory for Ram {
 
     fn copy(&mut self, to: Pa, bytes: &[u8]) {
         // SAFETY: the promise of `new`; what is copied is a boot module, the hypervisor's or a workspace's.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to.get() as *mut u8, bytes.len()) };
-        if let Some(span) = PaSpan::new(to, bytes.len() as u64) {
-            cache::clean_and_invalidate(span);
-        }
+        unsafe { cache::copy(to, bytes) };
     }
 }

@@ -6,7 +6,7 @@
 
 use core::arch::asm;
 
-use portunus::addr::PaSpan;
+use portunus::addr::{Pa, PaSpan};
 
 use super::sysreg::{CTR_EL0, DCZID_EL0};
 
@@ -72,6 +72,63 @@ unsafe fn zero_by_lines(span: PaSpan) {
             "dsb sy",
             at = inout(reg) span.start().get() => _,
             end = in(reg) span.end().get(),
+            options(nostack)
+        )
+    };
+}
+
+/// Copies `bytes` to `to`, and leaves them clean to the point of coherency.
+///
+/// # Safety
+///
+/// `to` and what is behind it is RAM that EL2 maps, and nobody else uses; `bytes` does not lie there.
+pub unsafe fn copy(to: Pa, bytes: &[u8]) {
+    let blocks = bytes.len() & !(BLOCK - 1);
+    let (front, rest) = bytes.split_at(blocks);
+    // SAFETY: the caller's promise, for the front part and for what is behind it.
+    unsafe {
+        copy_by_blocks(to, front);
+        core::ptr::copy_nonoverlapping(rest.as_ptr(), (to.get() as *mut u8).add(blocks), rest.len());
+    }
+    if let Some(span) = PaSpan::new(to, bytes.len() as u64) {
+        clean_and_invalidate(span);
+    }
+}
+
+/// What [`copy_by_blocks`] moves in one round.
+const BLOCK: usize = 128;
+
+/// Copies whole blocks, by pairs of general registers: EL2 does not use the wider ones, which are the guests'. Kernels
+/// and ramdisks are megabytes, and the library's `memcpy` moves eight bytes in a round.
+///
+/// # Safety
+///
+/// As for [`copy`]; `bytes` is a multiple of [`BLOCK`].
+unsafe fn copy_by_blocks(to: Pa, bytes: &[u8]) {
+    let bytes = bytes.as_ptr_range();
+    if bytes.is_empty() {
+        return;
+    }
+    // SAFETY: reads `bytes` and writes as much from `to` on, which is the caller's to give. Neither needs to be aligned:
+    // both are Normal memory, and SCTLR_EL2.A is clear.
+    unsafe {
+        asm!(
+            "2:",
+            ".rept 4",
+            "ldp {a}, {b}, [{from}], #16",
+            "ldp {c}, {d}, [{from}], #16",
+            "stp {a}, {b}, [{to}], #16",
+            "stp {c}, {d}, [{to}], #16",
+            ".endr",
+            "cmp {from}, {end}",
+            "b.lo 2b",
+            from = inout(reg) bytes.start => _,
+            end = in(reg) bytes.end,
+            to = inout(reg) to.get() => _,
+            a = out(reg) _,
+            b = out(reg) _,
+            c = out(reg) _,
+            d = out(reg) _,
             options(nostack)
         )
     };
