@@ -9,6 +9,7 @@ use core::fmt::Write;
 
 use portunus::addr::{Affinity, CpuId, MIB, PAGE_SIZE, Pa, PaSpan};
 use portunus::domain::map::{TIMER_PHYSICAL, TIMER_VIRTUAL};
+use portunus::domain::seed::Seed;
 use portunus::fdt::{self, Tree};
 use portunus::mm::frames::Frames;
 use portunus::mm::spans;
@@ -121,7 +122,8 @@ fn boot(address: u64) -> Result<(), String> {
     check_timer(&plan.machine)?;
     let more = heap::provide(&mut frames, plan.domains.len());
     let free = frames.free_bytes();
-    let (world, multiplexer) = build::world(&plan, &mut frames, &pcpus, heap::refused)?;
+    let seed = tree.at("/chosen", |node| Seed::new(node.prop("rng-seed")?.value)).flatten();
+    let (world, multiplexer) = build::world(&plan, &mut frames, &pcpus, seed, heap::refused)?;
     let domains = world.domains.iter().flatten().count();
     drop((plan, diagnostics, machine));
     let stacks = stacks.iter().map(PaSpan::size).sum();

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use portunus::addr::{PAGE_SIZE, Pa, PaSpan};
 use portunus::console::Stream;
-use portunus::domain::guest_dtb::{self, Channel};
+use portunus::domain::guest_dtb::{self, Channel, Written};
 use portunus::domain::gzip::Workspace;
 use portunus::domain::image::{self, File, Kernel};
 use portunus::domain::layout::{self, Layout};
@@ -15,6 +15,7 @@ use portunus::domain::life::Lives;
 use portunus::domain::load::{Contents, Loading};
 use portunus::domain::map;
 use portunus::domain::ram::{self, Extent, Shortage};
+use portunus::domain::seed::{Seed, Seeding};
 use portunus::evtchn::Builder;
 use portunus::hypercall::version;
 use portunus::mm::frames::Frames;
@@ -85,7 +86,7 @@ pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, Failure
             format!("{} KiB of its RAM are missing: not enough is free", bytes / 1024)
         })?;
     let contents = contents(site, planned, &channels, &layout, extents, file)?;
-    let mut loading = Loading::begin();
+    let mut loading = Loading::begin(0);
     // SAFETY: allocated for this domain just now; EL2 maps all free RAM; its vCPUs are not there yet.
     let mut ram = unsafe { Ram::new() };
     while !loading
@@ -180,17 +181,28 @@ fn contents(
         (Some(module), Some(to)) => Some((images::bytes(module)?, to)),
         _ => None,
     };
-    let tree = device_tree(site, planned, channels, layout)?;
-    Ok(Contents { extents, kernel: (kernel, layout.kernel), ramdisk, tree: (tree, layout.tree.start()) })
+    let (tree, written) = device_tree(site, planned, channels, layout)?;
+    let at = layout.tree.start();
+    let seeding = site.seed.zip(written.seeds).and_then(|(seed, [kaslr, rng])| {
+        let at = [at.checked_add(kaslr as u64)?, at.checked_add(rng as u64)?];
+        Some(Seeding { seed, domain: planned.id, at })
+    });
+    Ok(Contents {
+        extents,
+        kernel: (kernel, layout.kernel),
+        ramdisk,
+        tree: (tree.into_boxed_slice(), at),
+        seeding,
+    })
 }
 
-/// The device tree that the domain finds.
+/// The device tree that the domain finds, and where in it its seeds belong.
 fn device_tree(
     site: &Site<'_>,
     planned: &DomainPlan,
     channels: &[Channel<'_>],
     layout: &Layout,
-) -> Result<Box<[u8]>, String> {
+) -> Result<(Vec<u8>, Written), String> {
     let mut tree = Vec::new();
     let room = layout.tree.size() as usize;
     tree.try_reserve_exact(room).map_err(|_| String::from("no memory is left for its device tree"))?;
@@ -205,12 +217,13 @@ fn device_tree(
         gic: machine.gic.version(),
         vpl011: planned.vpl011,
         hypervisor: planned.enhanced.then_some((version::MAJOR as u16, version::MINOR as u16)),
+        seed: site.seed.as_ref().map_or(0, Seed::size),
         channels,
     };
-    let size = guest_dtb::write(&mut tree, &description, layout)
+    let written = guest_dtb::write(&mut tree, &description, layout)
         .map_err(|_| String::from("its device tree does not fit the room for it"))?;
-    tree.truncate(size);
-    Ok(tree.into_boxed_slice())
+    tree.truncate(written.size);
+    Ok((tree, written))
 }
 
 /// Stage 2 and the pages that the domain may place in it.

@@ -17,6 +17,7 @@ use core::sync::atomic::AtomicU32;
 
 use portunus::addr::{CpuId, VcpuId};
 use portunus::console::{Console, Terminal};
+use portunus::domain::seed::Seed;
 use portunus::evtchn::{Bound, Builder, Events};
 use portunus::mm::frames::Frames;
 use portunus::mm::stage2::Geometry;
@@ -38,6 +39,7 @@ struct Site<'a> {
     frames: &'a mut Frames,
     geometry: Geometry,
     console: &'static Console,
+    seed: Option<Seed>,
 }
 
 /// The vCPUs of one pCPU, while they are being handed out.
@@ -48,7 +50,7 @@ struct Bench {
 }
 
 /// Builds everything that the plan names, on the pCPUs that run. The domains start as soon as their pCPUs do.
-/// `refused` tells how many allocations were refused since the heap was sealed.
+/// Guests get seeds if there is one for the machine. `refused` tells how many allocations were refused since the heap was sealed.
 ///
 /// # Errors
 ///
@@ -58,12 +60,13 @@ pub fn world(
     plan: &Plan,
     frames: &mut Frames,
     pcpus: &[&'static Pcpu],
+    seed: Option<Seed>,
     refused: fn() -> u64,
 ) -> Result<(&'static World, &'static Console), String> {
     let common = in_common(pcpus).ok_or("no CPU has said what it is")?;
     let geometry = Geometry::new(common.get(table::AA64MMFR0) & 0xf);
     let console = console(plan)?;
-    let mut site = Site { plan, frames, geometry, console };
+    let mut site = Site { plan, frames, geometry, console, seed };
     let started = timer::now();
     let slice = u64::from(timer::frequency()) / 100;
     let mut benches: Vec<Bench> = pcpus

@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::String;
 
 use super::layout::Layout;
-use super::map;
+use super::{map, seed};
 use crate::addr::{Affinity, IntId, IpaSpan, Port, VcpuId};
 use crate::fdt::write::{TooSmall, Writer};
 use crate::plan::Direction;
@@ -31,6 +31,8 @@ pub struct Description<'a> {
     pub vpl011: bool,
     /// Whether there is a `/hypervisor` node, and with which version of Xen's interface.
     pub hypervisor: Option<(u16, u16)>,
+    /// Bytes of `rng-seed`; 0 for no seeds. Their values are left to who knows which life begins.
+    pub seed: usize,
     /// Its ends of static channels, described below `/hypervisor`.
     pub channels: &'a [Channel<'a>],
 }
@@ -74,17 +76,26 @@ fn specifier(intid: IntId, flags: u32) -> [u32; 3] {
     }
 }
 
-/// Writes the tree into `buffer`; answers its size in bytes.
+/// A tree that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its size in bytes.
+    pub size: usize,
+    /// Where in it the value of `kaslr-seed` is, and that of `rng-seed`: zeroes so far.
+    pub seeds: Option<[usize; 2]>,
+}
+
+/// Writes the tree into `buffer`.
 ///
 /// # Errors
 ///
 /// [`TooSmall`]: the buffer has less than [`room`] bytes.
-pub fn write(buffer: &mut [u8], domain: &Description<'_>, layout: &Layout) -> Result<usize, TooSmall> {
+pub fn write(buffer: &mut [u8], domain: &Description<'_>, layout: &Layout) -> Result<Written, TooSmall> {
     let mut tree = Writer::new(buffer)?;
     tree.begin("")?;
     tree.cells("#address-cells", &[2])?;
     tree.cells("#size-cells", &[2])?;
-    chosen(&mut tree, domain, layout.ramdisk)?;
+    let seeds = chosen(&mut tree, domain, layout.ramdisk)?;
     cpus(&mut tree, domain)?;
     memory(&mut tree, layout)?;
     gic(&mut tree, domain.gic)?;
@@ -97,10 +108,15 @@ pub fn write(buffer: &mut [u8], domain: &Description<'_>, layout: &Layout) -> Re
         uart(&mut tree)?;
     }
     tree.end()?;
-    tree.finish()
+    Ok(Written { size: tree.finish()?, seeds })
 }
 
-fn chosen(tree: &mut Writer<'_>, domain: &Description<'_>, ramdisk: Option<IpaSpan>) -> Result<(), TooSmall> {
+/// Answers where the seeds are.
+fn chosen(
+    tree: &mut Writer<'_>,
+    domain: &Description<'_>,
+    ramdisk: Option<IpaSpan>,
+) -> Result<Option<[usize; 2]>, TooSmall> {
     tree.begin("chosen")?;
     if !domain.cmdline.is_empty() {
         tree.text("bootargs", &[domain.cmdline])?;
@@ -109,7 +125,13 @@ fn chosen(tree: &mut Writer<'_>, domain: &Description<'_>, ramdisk: Option<IpaSp
         tree.numbers("linux,initrd-start", &[ramdisk.start().get()])?;
         tree.numbers("linux,initrd-end", &[ramdisk.end().get()])?;
     }
-    tree.end()
+    let mut seeds = None;
+    if domain.seed != 0 {
+        let kaslr = tree.zeroes("kaslr-seed", seed::KASLR)?;
+        seeds = Some([kaslr, tree.zeroes("rng-seed", domain.seed)?]);
+    }
+    tree.end()?;
+    Ok(seeds)
 }
 
 fn cpus(tree: &mut Writer<'_>, domain: &Description<'_>) -> Result<(), TooSmall> {
@@ -245,6 +267,7 @@ mod tests {
             gic: Version::V3,
             vpl011: true,
             hypervisor: Some((4, 20)),
+            seed: 0,
             channels: &[],
         }
     }
@@ -253,8 +276,8 @@ mod tests {
         let size = room(description.vcpus, description.cmdline, description.channels);
         let layout = layout::plan(256 * MIB, Kernel { text_offset: 0, size: MIB }, size, 0x12_0000).unwrap();
         let mut buffer = vec![0; usize::try_from(size).unwrap()];
-        let size = write(&mut buffer, description, &layout).unwrap();
-        buffer.truncate(size);
+        let written = write(&mut buffer, description, &layout).unwrap();
+        buffer.truncate(written.size);
         buffer
     }
 
@@ -311,12 +334,27 @@ mod tests {
     }
 
     #[test]
+    fn seeds_are_where_the_writer_says() {
+        let mut buffer = vec![0; 8192];
+        let layout = layout::plan(256 * MIB, Kernel { text_offset: 0, size: MIB }, 8192, 0).unwrap();
+        let written = write(&mut buffer, &Description { seed: 29, ..description() }, &layout).unwrap();
+        let [kaslr, rng] = written.seeds.unwrap();
+        buffer[kaslr..kaslr + 8].fill(1);
+        buffer[rng..rng + 29].fill(2);
+        let tree = Tree::parse(&buffer[..written.size]).unwrap();
+        let value = |name: &str| tree.at("/chosen", |node| node.prop(name).unwrap().value.to_vec());
+        assert_eq!(value("kaslr-seed"), Some(vec![1; 8]));
+        assert_eq!(value("rng-seed"), Some(vec![2; 29]));
+    }
+
+    #[test]
     fn the_room_given_is_enough_for_the_largest_domain() {
         let (cmdline, name, peer) = ("x".repeat(1023), "n".repeat(31), "p".repeat(255));
         let port = Port::new(4095);
         let direction = Direction::Receive;
         let channels = vec![Channel { name: &name, port, peer: &peer, direction }; 4095];
-        let largest = Description { vcpus: 128, cmdline: &cmdline, channels: &channels, ..description() };
+        let largest =
+            Description { vcpus: 128, cmdline: &cmdline, channels: &channels, seed: 32, ..description() };
         let size = written(&largest).len();
         assert!(size as u64 <= room(128, &cmdline, &channels));
         assert!(

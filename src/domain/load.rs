@@ -1,7 +1,7 @@
 //! Filling a domain's memory: all of it zeroed, then kernel, ramdisk and device tree put in their places.
 //!
-//! The same steps at boot and at every restart, so that a domain cannot tell its first life from a later one. At a
-//! restart other domains share the pCPU, so each [`step`](Loading::step) is short: at most [`CHUNK`] bytes. Trusts the
+//! The same steps at boot and at every restart, so that a domain cannot tell its first life from a later one; only the seeds
+//! of its random numbers are new each time. At a restart other domains share the pCPU, so each [`step`](Loading::step) is short: at most [`CHUNK`] bytes. Trusts the
 //! layout; of the files only what unpacking checks again each time. Nothing is allocated here: [`Contents`] holds what
 //! does not change, and the caller a [`Workspace`] if the kernel is compressed.
 
@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::gzip::{Sink, Unpacking, Workspace};
 use super::image::{File, ImageError};
 use super::ram::{self, Extent};
+use super::seed::Seeding;
 use crate::addr::{Ipa, IpaSpan, Pa, PaSpan};
 
 /// Most bytes that one step moves. A small core moves them in some ten microseconds.
@@ -35,10 +36,15 @@ pub struct Contents {
     pub ramdisk: Option<(&'static [u8], IpaSpan)>,
     /// The device tree, and where it goes.
     pub tree: (Box<[u8]>, Ipa),
+    /// The seeds in it, if it has any.
+    pub seeding: Option<Seeding>,
 }
 
 /// How far the filling has come.
-pub struct Loading(Stage);
+pub struct Loading {
+    life: u32,
+    stage: Stage,
+}
 
 enum Stage {
     /// RAM: an extent, and how much of it is done.
@@ -53,10 +59,10 @@ enum Stage {
 }
 
 impl Loading {
-    /// Nothing is done yet.
+    /// Nothing is done yet for the life with this number; the first is number 0.
     #[must_use]
-    pub const fn begin() -> Self {
-        Self(Stage::Zero(0, 0))
+    pub const fn begin(life: u32) -> Self {
+        Self { life, stage: Stage::Zero(0, 0) }
     }
 
     /// Does a little more. Whether that was all.
@@ -70,7 +76,7 @@ impl Loading {
         workspace: Option<&mut Workspace>,
         memory: &mut impl Memory,
     ) -> Result<bool, ImageError> {
-        let next = match &mut self.0 {
+        let next = match &mut self.stage {
             Stage::Zero(extent, done) => match zero(contents, *extent, *done, memory) {
                 Some((extent, done)) => Stage::Zero(extent, done),
                 None => kernel(contents, workspace),
@@ -101,14 +107,19 @@ impl Loading {
                 None => Stage::Tree,
             },
             Stage::Tree => {
-                let (bytes, at) = &contents.tree;
-                put(contents, *at, bytes, memory).ok_or(ImageError::NoRoom)?;
+                let (tree, at) = &contents.tree;
+                put(contents, *at, tree, memory).ok_or(ImageError::NoRoom)?;
+                if let Some(seeding) = &contents.seeding {
+                    seeding
+                        .draw(self.life, |at, value| put(contents, at, value, memory))
+                        .ok_or(ImageError::NoRoom)?;
+                }
                 Stage::Done
             }
             Stage::Done => Stage::Done,
         };
-        self.0 = next;
-        Ok(matches!(self.0, Stage::Done))
+        self.stage = next;
+        Ok(matches!(self.stage, Stage::Done))
     }
 }
 

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 
 use super::super::gzip::Gzip;
 use super::super::gzip::tests::gzip;
+use super::super::seed::Seed;
 use super::*;
-use crate::addr::{MIB, PAGE_SIZE};
+use crate::addr::{DomainId, MIB, PAGE_SIZE};
 
 /// Physical memory from 0 on that held rubbish before, and the most that one step moved.
 struct Ram {
@@ -59,12 +60,13 @@ fn contents(kernel: File<'static>, ramdisk: &'static [u8]) -> Contents {
         kernel: (kernel, span(0x1000, 0xa_0000)),
         ramdisk: (!ramdisk.is_empty()).then(|| (ramdisk, span(0xb_0000, ramdisk.len() as u64))),
         tree: (Box::from(&b"tree"[..]), Ipa::new(START + 0xf_fffc)),
+        seeding: None,
     }
 }
 
 /// Fills `ram` and answers in how many steps.
 fn fill(contents: &Contents, ram: &mut Ram, workspace: &mut Workspace) -> Result<u32, ImageError> {
-    let mut loading = Loading::begin();
+    let mut loading = Loading::begin(0);
     for steps in 1.. {
         ram.moved = 0;
         let done = loading.step(contents, Some(workspace), ram)?;
@@ -111,6 +113,24 @@ fn memory_is_the_same_in_every_life_and_whatever_the_kernel_is_packed_in() {
             ram.bytes.fill(RUBBISH);
         }
     }
+}
+
+#[test]
+fn each_life_finds_seeds_of_its_own() {
+    let at = [Ipa::new(START + 0x100), Ipa::new(START + 0x108)];
+    let seeding = Seeding { seed: Seed::new(&[5; 32]).unwrap(), domain: DomainId::new(1), at };
+    let contents = Contents { seeding: Some(seeding), ..contents(File::Plain(&[]), &[]) };
+    let seeds = |life| {
+        let (mut ram, mut loading) = (Ram::dirty(), Loading::begin(life));
+        while !loading.step(&contents, None, &mut ram).unwrap() {}
+        ram.read(&contents)[0x100..0x128].to_vec()
+    };
+    let [first, second] = [seeds(0), seeds(1)];
+    let pairs = first.chunks(8).zip(second.chunks(8));
+    assert!(
+        pairs.clone().count() == 5 && pairs.into_iter().all(|(one, other)| one != other && one != [0; 8])
+    );
+    assert_eq!(first, seeds(0));
 }
 
 #[test]

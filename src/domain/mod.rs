@@ -12,3 +12,4 @@ pub mod life;
 pub mod load;
 pub mod map;
 pub mod ram;
+pub mod seed;

@@ -86,6 +86,16 @@ impl<'b> Writer<'b> {
         self.pad()
     }
 
+    /// A property of `length` zeroes, at most 32; answers where in the tree they are.
+    ///
+    /// # Errors
+    ///
+    /// [`TooSmall`].
+    pub fn zeroes(&mut self, name: &str, length: usize) -> Result<usize, TooSmall> {
+        self.bytes(name, &[[0; 32].get(..length).ok_or(TooSmall)?])?;
+        self.end.checked_sub(length.next_multiple_of(4)).ok_or(TooSmall)
+    }
+
     /// A property of cells.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ const PROPERTIES: &[&str] = &[
     "bootargs",
     "linux,initrd-end",
     "linux,initrd-start",
+    "rng-seed",
     "stdout-path",
     "xen,dom0-bootargs",
     "xen,static-heap",

@@ -196,7 +196,7 @@ impl Work {
             }
             Self::Restore(mut restoring) => {
                 if domain.memory.restore(&domain.contents.extents, &mut restoring) {
-                    Self::Load(Loading::begin())
+                    Self::Load(Loading::begin(domain.lives().wrapping_add(1)))
                 } else {
                     Self::Restore(restoring)
                 }

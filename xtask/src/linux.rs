@@ -186,7 +186,9 @@ pub fn boot(
 }
 
 const FRAGMENT: &str = "qemu/trees/linux.dts";
-const MACHINE: [&str; 8] = ["-M", trees::VIRT, "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"];
+/// With a seed for random numbers that is another one each time.
+const VIRT: &str = "virt,virtualization=on,gic-version=3";
+const MACHINE: [&str; 8] = ["-M", VIRT, "-cpu", "cortex-a57", "-smp", "2", "-m", "1G"];
 
 /// Boots `qemu/trees/linux.dts` with the console on this terminal: `run linux [--xen] [KERNEL]`.
 pub fn run(arguments: &[String]) -> Result<(), String> {
