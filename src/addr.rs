@@ -25,16 +25,19 @@ macro_rules! address {
         impl $name {
             /// Wraps a raw byte address.
             #[must_use]
+            #[inline]
             pub const fn new(raw: u64) -> Self {
                 Self(raw)
             }
             /// The raw byte address.
             #[must_use]
+            #[inline]
             pub const fn get(self) -> u64 {
                 self.0
             }
             /// The address `bytes` further on, or `None` where it would wrap.
             #[must_use]
+            #[inline]
             pub const fn checked_add(self, bytes: u64) -> Option<Self> {
                 match self.0.checked_add(bytes) {
                     Some(raw) => Some(Self(raw)),
@@ -43,21 +46,25 @@ macro_rules! address {
             }
             /// Bytes from `base` up to this address, or `None` if this address lies below `base`.
             #[must_use]
+            #[inline]
             pub const fn checked_sub(self, base: Self) -> Option<u64> {
                 self.0.checked_sub(base.0)
             }
             /// Whether the address is a multiple of `align` (a power of two; anything else answers `false`).
             #[must_use]
+            #[inline]
             pub const fn is_aligned(self, align: u64) -> bool {
                 align.is_power_of_two() && self.0 & align.wrapping_sub(1) == 0
             }
             /// Rounds down to a multiple of `align` (a power of two).
             #[must_use]
+            #[inline]
             pub const fn align_down(self, align: u64) -> Self {
                 Self(self.0 & !align.wrapping_sub(1))
             }
             /// Rounds up to a multiple of `align` (a power of two), or `None` where that would wrap.
             #[must_use]
+            #[inline]
             pub const fn align_up(self, align: u64) -> Option<Self> {
                 match self.0.checked_add(align.wrapping_sub(1)) {
                     Some(raw) => Some(Self(raw & !align.wrapping_sub(1))),
@@ -66,21 +73,25 @@ macro_rules! address {
             }
             /// The start of the 4 KiB page that holds this address.
             #[must_use]
+            #[inline]
             pub const fn page(self) -> Self {
                 self.align_down(PAGE_SIZE)
             }
             /// Byte offset within the 4 KiB page.
             #[must_use]
+            #[inline]
             pub const fn page_offset(self) -> u64 {
                 self.0 & (PAGE_SIZE - 1)
             }
             /// The 4 KiB frame number (`gfn`/`mfn` in the Xen ABI).
             #[must_use]
+            #[inline]
             pub const fn frame(self) -> u64 {
                 self.0 >> PAGE_SHIFT
             }
             /// The address of 4 KiB frame `frame`, or `None` where it does not fit 64 bits.
             #[must_use]
+            #[inline]
             pub const fn from_frame(frame: u64) -> Option<Self> {
                 if frame >> (64 - PAGE_SHIFT) != 0 { None } else { Some(Self(frame << PAGE_SHIFT)) }
             }
@@ -130,6 +141,7 @@ macro_rules! span {
         impl Span<$addr> {
             /// The range of `size` bytes from `start`, or `None` if its end does not fit 64 bits.
             #[must_use]
+            #[inline]
             pub const fn new(start: $addr, size: u64) -> Option<Self> {
                 match start.checked_add(size) {
                     Some(_) => Some(Self { start, size }),
@@ -138,6 +150,7 @@ macro_rules! span {
             }
             /// The range `[start, end)`, or `None` if `end` lies below `start`.
             #[must_use]
+            #[inline]
             pub const fn from_bounds(start: $addr, end: $addr) -> Option<Self> {
                 match end.checked_sub(start) {
                     Some(size) => Some(Self { start, size }),
@@ -146,26 +159,31 @@ macro_rules! span {
             }
             /// First byte.
             #[must_use]
+            #[inline]
             pub const fn start(&self) -> $addr {
                 self.start
             }
             /// One past the last byte.
             #[must_use]
+            #[inline]
             pub const fn end(&self) -> $addr {
                 $addr::new(self.start.get().wrapping_add(self.size))
             }
             /// Length in bytes.
             #[must_use]
+            #[inline]
             pub const fn size(&self) -> u64 {
                 self.size
             }
             /// Whether the range holds no byte.
             #[must_use]
+            #[inline]
             pub const fn is_empty(&self) -> bool {
                 self.size == 0
             }
             /// Whether `addr` lies inside.
             #[must_use]
+            #[inline]
             pub const fn contains(&self, addr: $addr) -> bool {
                 match addr.checked_sub(self.start) {
                     Some(offset) => offset < self.size,
@@ -174,6 +192,7 @@ macro_rules! span {
             }
             /// Whether every byte of `other` lies inside.
             #[must_use]
+            #[inline]
             pub const fn covers(&self, other: &Self) -> bool {
                 match other.start.checked_sub(self.start) {
                     Some(offset) => offset <= self.size && other.size <= self.size.wrapping_sub(offset),
@@ -182,6 +201,7 @@ macro_rules! span {
             }
             /// Whether the two ranges share a byte.
             #[must_use]
+            #[inline]
             pub const fn overlaps(&self, other: &Self) -> bool {
                 self.size != 0
                     && other.size != 0
@@ -217,16 +237,19 @@ macro_rules! number {
         impl $name {
             /// Wraps a raw number.
             #[must_use]
+            #[inline]
             pub const fn new(raw: $raw) -> Self {
                 Self(raw)
             }
             /// The raw number.
             #[must_use]
+            #[inline]
             pub const fn get(self) -> $raw {
                 self.0
             }
             /// The number as an index into a table.
             #[must_use]
+            #[inline]
             pub const fn index(self) -> usize {
                 self.0 as usize
             }
@@ -272,26 +295,31 @@ number!(
 impl IntId {
     /// The INTID of shared peripheral interrupt `spi` (device-tree type 0), if it exists (SPI 0-987).
     #[must_use]
+    #[inline]
     pub const fn from_spi(spi: u32) -> Option<Self> {
         if spi < 988 { Some(Self(spi + 32)) } else { None }
     }
     /// The INTID of private peripheral interrupt `ppi` (device-tree type 1), if it exists (PPI 0-15).
     #[must_use]
+    #[inline]
     pub const fn from_ppi(ppi: u32) -> Option<Self> {
         if ppi < 16 { Some(Self(ppi + 16)) } else { None }
     }
     /// Whether this is a software-generated interrupt.
     #[must_use]
+    #[inline]
     pub const fn is_sgi(self) -> bool {
         self.0 < 16
     }
     /// Whether this interrupt is banked per CPU (an SGI or a PPI).
     #[must_use]
+    #[inline]
     pub const fn is_private(self) -> bool {
         self.0 < 32
     }
     /// Whether this is a shared peripheral interrupt.
     #[must_use]
+    #[inline]
     pub const fn is_spi(self) -> bool {
         self.0 >= 32 && self.0 < 1020
     }
@@ -310,22 +338,26 @@ impl Affinity {
 
     /// Takes the affinity fields of an MPIDR value (Arm ARM DDI 0487, MPIDR_EL1), dropping MT, U and RES1.
     #[must_use]
+    #[inline]
     pub const fn from_mpidr(mpidr: u64) -> Self {
         Self(mpidr & Self::MASK)
     }
     /// The affinity of vCPU `vcpu` as Xen gives it out: 16 CPUs a cluster.
     #[must_use]
+    #[inline]
     pub const fn of_vcpu(vcpu: VcpuId) -> Self {
         let id = vcpu.get() as u64;
         Self((id & 0xf) | (id >> 4) << 8)
     }
     /// The fields in MPIDR position.
     #[must_use]
+    #[inline]
     pub const fn get(self) -> u64 {
         self.0
     }
     /// Packed as Aff3.Aff2.Aff1.Aff0 in 32 bits, the form of `GICR_TYPER[63:32]`.
     #[must_use]
+    #[inline]
     pub const fn packed(self) -> u32 {
         (((self.0 >> 32) & 0xff) << 24 | (self.0 & 0xff_ffff)) as u32
     }

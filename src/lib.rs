@@ -19,15 +19,12 @@
 
 extern crate alloc;
 
-pub mod addr;
+#[doc(inline)]
+pub use portunus_cold::{addr, domain, fdt, mm, plan, prediction};
+
 pub mod console;
-pub mod domain;
 pub mod evtchn;
-pub mod fdt;
 pub mod hypercall;
-pub mod mm;
-pub mod plan;
-pub mod prediction;
 pub mod sched;
 pub mod sync;
 pub mod vdev;

@@ -12,7 +12,7 @@ use super::{map, seed};
 use crate::addr::{Affinity, IntId, IpaSpan, Port, VcpuId};
 use crate::fdt::write::{TooSmall, Writer};
 use crate::plan::Direction;
-use crate::vgic::Version;
+use crate::plan::GicVersion as Version;
 
 /// What the tree says about a domain, besides its layout.
 #[derive(Clone, Debug)]

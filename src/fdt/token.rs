@@ -30,12 +30,15 @@ impl<'t> Tokens<'t> {
     }
 
     /// Takes `size` bytes and what pads them.
+    #[inline(always)]
     fn take(&mut self, size: usize) -> Option<&'t [u8]> {
         let taken = self.rest.get(..size)?;
         self.rest = self.rest.get(align4(size)..)?;
         Some(taken)
     }
 
+    // A boot reads a hundred thousand cells: too many for a call each.
+    #[inline(always)]
     fn cell(&mut self) -> Option<u32> {
         let (cell, rest) = self.rest.split_first_chunk::<4>()?;
         self.rest = rest;
@@ -152,7 +155,7 @@ pub(super) struct BareProp<'t> {
 impl<'t> BareProp<'t> {
     /// Whether this is its name.
     fn is_called(self, name: &str) -> bool {
-        self.name.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
+        self.name.get(name.len()) == Some(&0) && self.name.starts_with(name.as_bytes())
     }
 
     /// The property with its name.

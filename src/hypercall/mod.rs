@@ -36,9 +36,10 @@ pub mod version;
 
 pub use caller::{Caller, Fault, MapError, PlaceError, SpecialPage};
 pub use errno::Errno;
-pub use state::{CallState, ShutdownReason};
+pub use state::CallState;
 
 use crate::addr::{DomainId, Gva};
+pub use crate::domain::life::ShutdownReason;
 use crate::evtchn::Refusal;
 
 /// The immediate of the HVC instruction that makes it a hypercall.

@@ -2,56 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::Errno;
-
-/// Why a domain stopped (`SHUTDOWN_*`, xen/include/public/sched.h). Also what PSCI's system functions mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShutdownReason {
-    /// It finished.
-    PowerOff,
-    /// It wants to start again.
-    Reboot,
-    /// It saved its state.
-    Suspend,
-    /// It gave up.
-    Crash,
-    /// Its watchdog was not fed.
-    Watchdog,
-    /// It wants to start again, with its memory left alone.
-    SoftReset,
-    /// A number without a meaning.
-    Other(u8),
-}
-
-impl ShutdownReason {
-    /// The reason numbered `raw`, of which Xen uses the low 8 bits.
-    #[must_use]
-    pub const fn from_raw(raw: u32) -> Self {
-        match raw as u8 {
-            0 => Self::PowerOff,
-            1 => Self::Reboot,
-            2 => Self::Suspend,
-            3 => Self::Crash,
-            4 => Self::Watchdog,
-            5 => Self::SoftReset,
-            other => Self::Other(other),
-        }
-    }
-
-    /// The number of the reason.
-    #[must_use]
-    pub const fn raw(self) -> u8 {
-        match self {
-            Self::PowerOff => 0,
-            Self::Reboot => 1,
-            Self::Suspend => 2,
-            Self::Crash => 3,
-            Self::Watchdog => 4,
-            Self::SoftReset => 5,
-            Self::Other(raw) => raw,
-        }
-    }
-}
+use super::{Errno, ShutdownReason};
 
 /// No shutdown reason has been recorded.
 const NO_REASON: u32 = u32::MAX;

@@ -8,7 +8,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::addr::{Affinity, CpuId, DomainId, IntId, Pa, PaSpan, Port, VcpuId};
-use crate::vgic::Version;
 
 /// This machine and the domains on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,13 +174,22 @@ pub enum Gic {
     },
 }
 
+/// The architecture of a GIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GicVersion {
+    /// GICv2 (IHI 0048).
+    V2,
+    /// GICv3 (IHI 0069).
+    V3,
+}
+
 impl Gic {
     /// The architecture: the guests' is the machine's.
     #[must_use]
-    pub const fn version(&self) -> Version {
+    pub const fn version(&self) -> GicVersion {
         match self {
-            Self::V2 { .. } => Version::V2,
-            Self::V3 { .. } => Version::V3,
+            Self::V2 { .. } => GicVersion::V2,
+            Self::V3 { .. } => GicVersion::V3,
         }
     }
 

@@ -4,13 +4,7 @@ use super::{Refused, SgiSource, VcpuSet, Vgic, Width, v2, v3};
 use crate::addr::{IntId, Ipa, VcpuId};
 
 /// The architecture of a guest's GIC: that of the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// GICv2 (IHI 0048).
-    V2,
-    /// GICv3 (IHI 0069).
-    V3,
-}
+pub use crate::plan::GicVersion as Version;
 
 /// A memory-mapped register of a guest's GIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,18 @@ const STEPS: [Step; 14] = [
     }),
     ("clippy, hypervisor", || {
         cargo(&[
-            "clippy", "--quiet", "-p", "portunus", "--lib", "--bins", "--target", TARGET, "--", "-D",
+            "clippy",
+            "--quiet",
+            "-p",
+            "portunus",
+            "-p",
+            "portunus-cold",
+            "--lib",
+            "--bins",
+            "--target",
+            TARGET,
+            "--",
+            "-D",
             "warnings",
         ])
     }),
@@ -92,7 +103,19 @@ fn loom() -> Result<(), String> {
 fn miri() -> Result<(), String> {
     let rooms = ["evtchn::view", "evtchn::deliver_tests", "mm::heap", "sync::"];
     let mut command = Command::new("rustup");
-    command.args(["run", "nightly", "cargo", "miri", "test", "--quiet", "-p", "portunus", "--lib"]);
+    command.args([
+        "run",
+        "nightly",
+        "cargo",
+        "miri",
+        "test",
+        "--quiet",
+        "-p",
+        "portunus",
+        "-p",
+        "portunus-cold",
+    ]);
+    command.arg("--lib");
     command.args(["--target-dir", "target/miri", "--"]).args(rooms);
     command.env("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-permissive-provenance");
     command.env("PROPTEST_CASES", "2");
