@@ -133,7 +133,7 @@ fn initramfs(kernel: &str) -> Result<PathBuf, String> {
     // The kernel opens it for /init, before anything is mounted.
     archive.device("dev/console", 5, 1);
     archive.file("bin/busybox", &read(&unpacked_busybox()?)?);
-    for program in ["evtchn-ping", "evtchn-pong", "marked-init", "clock-drift"] {
+    for program in ["evtchn-ping", "evtchn-pong", "marked-init", "clock-drift", "credit-random"] {
         archive.file(&format!("bin/{program}"), &read(&Path::new(PROGRAMS).join(program))?);
     }
     archive.file(&format!("{modules}/{driver_name}"), &read(&driver)?);

@@ -13,6 +13,8 @@ pub struct Arguments {
     pub limit: Duration,
     /// `-w`: seconds to wait for the first event.
     pub patience: Duration,
+    /// `-r`: how long `evtchn-ping` rests before it sends the next event.
+    pub rest: Duration,
     /// This domain's ports, as the device tree names them.
     pub ports: Vec<u32>,
 }
@@ -37,6 +39,7 @@ where
             "-h" | "--help" => return Ok(None),
             "-n" => parsed.count = number(&argument, arguments.next())?,
             "-t" => parsed.limit = seconds(&argument, arguments.next())?,
+            "-r" => parsed.rest = Duration::from_millis(number(&argument, arguments.next())?),
             "-w" => parsed.patience = seconds(&argument, arguments.next())?,
             option if option.starts_with('-') => return Err(format!("no option {option}")),
             channels => {
@@ -93,15 +96,17 @@ mod tests {
 
     fn read(line: &str) -> Result<Option<Arguments>, String> {
         let second = Duration::from_secs(1);
-        let defaults = Arguments { count: 7, limit: second, patience: second, ports: Vec::new() };
+        let defaults =
+            Arguments { count: 7, limit: second, patience: second, rest: Duration::ZERO, ports: Vec::new() };
         parse(line.split_whitespace().map(String::from), defaults, &Directory::at("/nowhere"))
     }
 
     #[test]
     fn ports_are_read_in_either_base_and_with_commas() {
-        let Ok(Some(arguments)) = read("-n 20 10,0xc 14 -t 3") else { panic!("not read") };
+        let Ok(Some(arguments)) = read("-n 20 10,0xc 14 -t 3 -r 5") else { panic!("not read") };
         assert_eq!(arguments.ports, [10, 12, 14]);
         assert_eq!((arguments.count, arguments.limit), (20, Duration::from_secs(3)));
+        assert_eq!(arguments.rest, Duration::from_millis(5));
         let Ok(Some(arguments)) = read("request=10 response=0xc") else { panic!("not read") };
         assert_eq!(arguments.ports, [10, 12], "where the tree describes no channels, the number counts");
     }

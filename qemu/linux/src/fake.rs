@@ -41,7 +41,7 @@ impl Fake {
 /// `count` events on `ports`.
 pub fn arguments(count: u64, ports: &[u32]) -> Arguments {
     let second = Duration::from_secs(1);
-    Arguments { count, limit: second, patience: second, ports: ports.to_vec() }
+    Arguments { count, limit: second, patience: second, rest: Duration::ZERO, ports: ports.to_vec() }
 }
 
 impl Events for Fake {

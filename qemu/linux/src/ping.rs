@@ -94,6 +94,9 @@ fn round(
         report.trips += 1;
         port.left -= 1;
         if port.left > 0 {
+            if !arguments.rest.is_zero() {
+                std::thread::sleep(arguments.rest);
+            }
             send(events, port)?;
         } else {
             open -= 1;

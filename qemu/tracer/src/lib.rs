@@ -9,8 +9,10 @@
 //! thread (tcg/plugin-gen.c, `gen_cpu_index`). So CPUs are told apart by TPIDR_EL2, in which hypervisors keep what belongs
 //! to a CPU; they are numbered in the order in which they appear.
 //!
-//! `-plugin libportunus_tracer.so,out=FILE[,devices=from-to]`, where the accesses wanted are those of instructions at
-//! these addresses, in hexadecimal.
+//! `-plugin libportunus_tracer.so,out=FILE[,devices=from-to][,totals=from-to]`, where the accesses wanted are those of
+//! instructions at these addresses, in hexadecimal. With `totals` nothing is recorded but how many instructions there
+//! were since the mark before, from the first opening mark on: for runs that would fill the disk. The hypervisor's are
+//! those at these addresses.
 //!
 //! The file is a sequence of 64-bit little-endian records. Bits 63:60 say what it is, 59:56 which CPU, the rest is:
 //!
@@ -19,6 +21,7 @@
 //! | 0, an instruction | its virtual address |
 //! | 1, a mark | 55:48 its number, 47:0 the instructions executed before it |
 //! | 2, an access to a device | the physical address |
+//! | 3, a total | 55:48 whose: 0 the hypervisor's, 1 a kernel's, 2 a program's; 47:0 how many instructions |
 // QEMU decides what is called; nothing here is for Rust.
 #![allow(missing_docs)]
 
@@ -43,6 +46,11 @@ const POINT: u64 = 0x78;
 
 const MARK: u64 = 1;
 const ACCESS: u64 = 2;
+const TOTAL: u64 = 3;
+/// CPUs that are told apart.
+const MOST_CPUS: usize = 16;
+/// A kernel's addresses begin with ones.
+const KERNEL_SPACE: u64 = 0xff << 56;
 
 #[unsafe(no_mangle)]
 pub static qemu_plugin_version: c_int = api::VERSION;
@@ -54,6 +62,10 @@ static EXECUTED: AtomicU64 = AtomicU64::new(0);
 static OUT: Mutex<Option<BufWriter<File>>> = Mutex::new(None);
 /// The instructions whose accesses to devices are recorded.
 static DEVICES: OnceLock<Range<u64>> = OnceLock::new();
+/// The hypervisor's addresses, if only totals are wanted.
+static TOTALS: OnceLock<Range<u64>> = OnceLock::new();
+/// Instructions of each CPU since the last mark: the hypervisor's, kernels', programs'.
+static SUMS: [[AtomicU64; 3]; MOST_CPUS] = [const { [const { AtomicU64::new(0) }; 3] }; MOST_CPUS];
 
 /// TPIDR_EL2.
 static OWN: AtomicPtr<Register> = AtomicPtr::new(ptr::null_mut());
@@ -75,7 +87,11 @@ fn look_at_cpu() {
 }
 
 fn record(kind: u64, value: u64) {
-    let word = kind << 60 | (CURRENT.load(Ordering::Relaxed) & 0xf) << 56 | value & ((1 << 56) - 1);
+    write(kind, CURRENT.load(Ordering::Relaxed), value);
+}
+
+fn write(kind: u64, cpu: u64, value: u64) {
+    let word = kind << 60 | (cpu & 0xf) << 56 | value & ((1 << 56) - 1);
     if let Ok(mut out) = OUT.lock()
         && let Some(out) = out.as_mut()
         && out.write_all(&word.to_le_bytes()).is_err()
@@ -105,8 +121,31 @@ extern "C" fn on_entry(_: u32, _: *mut c_void) {
 
 extern "C" fn on_instruction(_: u32, address: *mut c_void) {
     EXECUTED.fetch_add(1, Ordering::Relaxed);
-    if OPEN.load(Ordering::Relaxed) {
-        record(0, address as u64);
+    if !OPEN.load(Ordering::Relaxed) {
+        return;
+    }
+    let address = address as u64;
+    let Some(hypervisor) = TOTALS.get() else { return record(0, address) };
+    let whose = match address {
+        KERNEL_SPACE.. => 1,
+        address if hypervisor.contains(&address) => 0,
+        _ => 2,
+    };
+    let sums = SUMS.get(CURRENT.load(Ordering::Relaxed) as usize);
+    if let Some(sum) = sums.and_then(|sums: &[AtomicU64; 3]| sums.get(whose)) {
+        sum.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Writes how many instructions there were since the last mark.
+fn totals() {
+    for (cpu, sums) in (0..).zip(&SUMS) {
+        for (whose, sum) in (0..).zip(sums) {
+            let sum = sum.swap(0, Ordering::Relaxed);
+            if sum != 0 {
+                write(TOTAL, cpu, whose << 48 | sum);
+            }
+        }
     }
 }
 
@@ -114,9 +153,13 @@ extern "C" fn on_mark(_: u32, number: *mut c_void) {
     let number = number as u64;
     look_at_cpu();
     let before = EXECUTED.fetch_add(1, Ordering::Relaxed);
+    let only_totals = TOTALS.get().is_some();
+    if only_totals {
+        totals();
+    }
     record(MARK, number << 48 | before);
     if number < POINT {
-        OPEN.store(number != CLOSE, Ordering::Relaxed);
+        OPEN.store(number != CLOSE || only_totals, Ordering::Relaxed);
     } else {
         // Whoever waits for the run may end it from here on.
         flush();
@@ -181,20 +224,24 @@ extern "C" fn on_exit(_: u64, _: *mut c_void) {
     flush();
 }
 
-/// Reads `out=FILE` and `devices=from-to`.
+/// Reads `out=FILE`, `devices=from-to` and `totals=from-to`.
 fn configure(arguments: &[String]) -> Option<()> {
     for argument in arguments {
         match argument.split_once('=')? {
             ("out", path) => *OUT.lock().ok()? = Some(BufWriter::new(File::create(path).ok()?)),
-            ("devices", range) => {
-                let (from, to) = range.split_once('-')?;
-                let number = |text| u64::from_str_radix(text, 16).ok();
-                DEVICES.set(number(from)?..number(to)?).ok()?;
-            }
+            ("devices", addresses) => DEVICES.set(range(addresses)?).ok()?,
+            ("totals", addresses) => TOTALS.set(range(addresses)?).ok()?,
             _ => return None,
         }
     }
     Some(())
+}
+
+/// `from-to`, in hexadecimal.
+fn range(text: &str) -> Option<Range<u64>> {
+    let (from, to) = text.split_once('-')?;
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    Some(number(from)?..number(to)?)
 }
 
 /// Called by QEMU when it loads the plugin. Another answer than 0 ends QEMU.
@@ -212,7 +259,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
     // SAFETY: QEMU keeps the promise.
     let arguments = unsafe { api::texts(count, arguments) };
     if configure(&arguments).is_none() {
-        eprintln!("tracer: out=FILE and devices=from-to are understood, not {arguments:?}");
+        eprintln!("tracer: out=FILE, devices=from-to and totals=from-to are understood, not {arguments:?}");
         return 1;
     }
     // SAFETY: QEMU passes its own handle, and the callbacks stay for as long as the plugin is loaded.

@@ -12,6 +12,8 @@ pub enum Deed {
     Executed(u64),
     /// It accessed a device at this physical address, in the instruction before.
     Accessed(u64),
+    /// It executed so many instructions of the hypervisor (0), a kernel (1) or a program (2); the tracer counted only.
+    Counted(u8, u64),
 }
 
 /// What was done between a mark and the end.
@@ -56,7 +58,7 @@ impl Record {
                 Err(e) => return Err(format!("{path}: {e}")),
             }
         }
-        record.stretches.extend(open);
+        record.stretches.extend(open.filter(|open| open.mark != marks::END));
         Ok(record)
     }
 
@@ -67,6 +69,7 @@ impl Record {
             0 => Deed::Executed(value),
             1 => return self.mark((value >> 48) as u16, cpu, value & ((1 << 48) - 1), open),
             2 => Deed::Accessed(value),
+            3 => Deed::Counted((value >> 48) as u8, value & ((1 << 48) - 1)),
             other => return Err(format!("a record of kind {other}: not from this tracer")),
         };
         if let Some(open) = open {
@@ -77,12 +80,20 @@ impl Record {
 
     fn mark(&mut self, mark: u16, cpu: u8, before: u64, open: &mut Option<Stretch>) -> Result<(), String> {
         match mark {
-            marks::END => self.stretches.extend(open.take()),
+            // What is only counted is counted behind the end, too: until the next beginning.
+            marks::END => {
+                self.stretches.extend(open.take());
+                *open = Some(Stretch { mark, opener: cpu, deeds: Vec::new() });
+            }
             marks::START => self.start = self.start.or(Some(before)),
             marks::INIT => self.inits.push(before),
             marks::DONE => {}
             // Two guests may fall asleep: what counts begins with the later one.
-            mark => *open = Some(Stretch { mark, opener: cpu, deeds: Vec::new() }),
+            mark => {
+                let behind = open.take().filter(|open| open.mark == marks::END && !open.deeds.is_empty());
+                self.stretches.extend(behind);
+                *open = Some(Stretch { mark, opener: cpu, deeds: Vec::new() });
+            }
         }
         Ok(())
     }
@@ -119,6 +130,27 @@ mod tests {
             vec![(1, Deed::Executed(0x4000)), (1, Deed::Accessed(0x800_0004)), (0, Deed::Executed(0x4100))];
         assert_eq!(record.start, Some(70));
         assert_eq!(record.stretches, [Stretch { mark: marks::HYPERCALL, opener: 1, deeds }]);
-        assert!(record.add(3 << 60, &mut None).is_err());
+        assert!(record.add(4 << 60, &mut None).is_err());
+    }
+
+    #[test]
+    fn totals_belong_to_what_lies_between_two_marks_and_behind_an_end() {
+        let mark = |mark: u16| 1 << 60 | u64::from(mark) << 48;
+        let total = |cpu: u64, whose: u64, count: u64| 3 << 60 | cpu << 56 | whose << 48 | count;
+        let words = [
+            mark(marks::ROUND_TRIP),
+            total(0, 1, 500),
+            total(1, 0, 70),
+            mark(marks::END),
+            total(1, 1, 30),
+            mark(marks::ROUND_TRIP),
+        ];
+        let (mut record, mut open) = (Record::default(), None);
+        for word in words {
+            record.add(word, &mut open).unwrap();
+        }
+        let [trip, behind] = &record.stretches[..] else { panic!("{record:?}") };
+        assert_eq!(trip.deeds, [(0, Deed::Counted(1, 500)), (1, Deed::Counted(0, 70))]);
+        assert_eq!((behind.mark, &behind.deeds[..]), (marks::END, &[(1, Deed::Counted(1, 30))][..]));
     }
 }

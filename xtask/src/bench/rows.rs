@@ -208,6 +208,7 @@ impl Reader {
                 }
                 Deed::Executed(_) => open.get_mut(cpu).into_iter().for_each(|(executed, _)| *executed += 1),
                 Deed::Accessed(_) => open.get_mut(cpu).into_iter().for_each(|(_, accessed)| *accessed += 1),
+                Deed::Counted(..) => {}
             }
         }
         done.into_iter()
@@ -222,7 +223,7 @@ fn own_accesses(stretch: &Stretch) -> usize {
 const fn executed((cpu, deed): &(u8, Deed)) -> Option<(u8, u64)> {
     match deed {
         Deed::Executed(address) => Some((*cpu, *address)),
-        Deed::Accessed(_) => None,
+        Deed::Accessed(_) | Deed::Counted(..) => None,
     }
 }
 

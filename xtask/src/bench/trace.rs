@@ -232,7 +232,7 @@ fn by_function(runs: &[(Place, usize)]) {
 const fn address(deed: &Deed) -> Option<u64> {
     match deed {
         Deed::Executed(address) => Some(*address),
-        Deed::Accessed(_) => None,
+        Deed::Accessed(_) | Deed::Counted(..) => None,
     }
 }
 

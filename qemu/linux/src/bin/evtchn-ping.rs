@@ -10,7 +10,7 @@ use portunus_linux::device::Device;
 use portunus_linux::ping::ping;
 
 const HELP: &str = "\
-usage: evtchn-ping [-n COUNT] [-t SECONDS] [-w SECONDS] CHANNEL...
+usage: evtchn-ping [-n COUNT] [-t SECONDS] [-w SECONDS] [-r MILLISECONDS] CHANNEL...
 
 Sends an event on each CHANNEL, waits for the answer of evtchn-pong in the other domain, and repeats that COUNT times.
 CHANNEL is a static channel by its name in /proc/device-tree/hypervisor/channels, or by this domain's port; NAME=PORT
@@ -19,6 +19,8 @@ is the port where the device tree describes no channels, as under Xen.
   -n COUNT     round trips on each channel (1000)
   -t SECONDS   an answer that takes longer is lost (5)
   -w SECONDS   how long to wait for evtchn-pong to start (60)
+  -r MILLISECONDS
+               rests for so long before the next event is sent, so that both sides are asleep (0)
 
 Exit code: 0 if no event was lost and none came too many, 1 if not, 2 for a wrong command line.";
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         count: 1000,
         limit: Duration::from_secs(5),
         patience: Duration::from_secs(60),
+        rest: Duration::ZERO,
         ports: Vec::new(),
     };
     let arguments = match parse(std::env::args().skip(1), defaults, &Directory::default()) {

@@ -24,7 +24,8 @@ Exit code: 0 if events were answered, 1 if not, 2 for a wrong command line.";
 const LONG: Duration = Duration::from_secs(2_000_000);
 
 fn main() -> ExitCode {
-    let defaults = Arguments { count: 0, limit: LONG, patience: LONG, ports: Vec::new() };
+    let defaults =
+        Arguments { count: 0, limit: LONG, patience: LONG, rest: Duration::ZERO, ports: Vec::new() };
     let arguments = match parse(std::env::args().skip(1), defaults, &Directory::default()) {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
