@@ -62,7 +62,7 @@ primary_entry:
     isb
 
 prepare_memory:
-    adrp    x0, __relro_start
+    adr     x0, __relro_start
     adrp    x1, __image_end
     invalidate_range
 
@@ -111,7 +111,7 @@ prepare_memory:
     mov     x0, x20
     bl      first_map                   // -> x0: the Regime to load
     mov     x22, x0
-    adrp    x0, __relro_start
+    adr     x0, __relro_start
     adrp    x1, __image_end
     invalidate_range                    // drop what speculation may have loaded while we wrote past the cache
     mov     x0, x22

@@ -1,59 +1,61 @@
 //! Physical memory that nobody has claimed, handed out in naturally aligned runs of pages.
 //!
-//! Given the free ranges once at boot (RAM without reservations, modules, the tree and the hypervisor). A run is a power of two of pages, as the buddy allocator underneath has it.
+//! Given the free ranges once at boot (RAM without reservations, modules, the tree and the hypervisor). A run is a power of
+//! two of pages. It is taken from the smallest range that has room for it, so that large runs stay whole as long as they
+//! can: a few dozen runs are ever handed out, and a list is looked through for each.
 
-use buddy_system_allocator::FrameAllocator;
+use alloc::vec::Vec;
 
+use super::spans::merged;
 use crate::addr::{PAGE_SHIFT, PAGE_SIZE, Pa, PaSpan};
-
-/// Orders of the buddy allocator: runs up to 2^31 pages, more than 48 bits of address ever hold in one piece.
-const ORDERS: usize = 32;
 
 /// The allocator of page frames.
 pub struct Frames {
-    free: FrameAllocator<ORDERS>,
-    pages: u64,
+    /// Ranges of whole pages, in no order.
+    free: Vec<PaSpan>,
 }
 
 impl Frames {
-    /// An allocator over `free`: sorted, merged ranges of any alignment. Their ends are rounded inwards to pages.
+    /// An allocator over `free`: merged ranges of any alignment. Their ends are rounded inwards to pages.
     #[must_use]
     pub fn new(free: &[PaSpan]) -> Self {
-        let mut frames = Self { free: FrameAllocator::new(), pages: 0 };
-        for span in free {
-            let start = span.start().align_up(PAGE_SIZE).unwrap_or(span.end());
-            let (start, end) = (start.frame(), span.end().frame());
-            if let (Ok(first), Ok(behind), true) = (usize::try_from(start), usize::try_from(end), start < end)
-            {
-                frames.free.add_frame(first, behind);
-                frames.pages += end - start;
-            }
-        }
-        frames
+        let pages = |span: &PaSpan| {
+            PaSpan::from_bounds(span.start().align_up(PAGE_SIZE)?, span.end().align_down(PAGE_SIZE))
+        };
+        Self { free: free.iter().filter_map(pages).collect() }
     }
 
     /// A run of at least `pages` pages, rounded up to a power of two and aligned to its size. Not zeroed.
     pub fn allocate(&mut self, pages: usize) -> Option<Pa> {
-        let rounded =
-            pages.checked_next_power_of_two().filter(|rounded| rounded.trailing_zeros() < ORDERS as u32)?;
-        let frame = self.free.alloc(rounded)?;
-        self.pages = self.pages.saturating_sub(rounded as u64);
-        Pa::from_frame(frame as u64)
+        let size = (pages.checked_next_power_of_two()? as u64).checked_mul(PAGE_SIZE)?;
+        let run_in = |span: &PaSpan| {
+            let run = PaSpan::new(span.start().align_up(size)?, size)?;
+            span.covers(&run).then_some(run)
+        };
+        let (mut smallest, mut found) = (u64::MAX, None);
+        for (index, span) in self.free.iter().enumerate().filter(|(_, span)| span.size() >= size) {
+            if let Some(run) = run_in(span).filter(|_| span.size() < smallest) {
+                (smallest, found) = (span.size(), Some((index, *span, run)));
+            }
+        }
+        let (index, span, run) = found?;
+        self.free.swap_remove(index);
+        let around = [(span.start(), run.start()), (run.end(), span.end())];
+        self.free.extend(around.into_iter().filter_map(|(start, end)| PaSpan::from_bounds(start, end)));
+        self.free.retain(|span| !span.is_empty());
+        Some(run.start())
     }
 
     /// Takes back a run of `pages` pages, as [`Self::allocate`] answered it.
     pub fn give_back(&mut self, run: Pa, pages: usize) {
-        let rounded = pages.next_power_of_two();
-        if let Ok(first) = usize::try_from(run.frame()) {
-            self.free.dealloc(first, rounded);
-            self.pages = self.pages.saturating_add(rounded as u64);
-        }
+        self.free.extend(PaSpan::new(run, (pages.next_power_of_two() as u64) << PAGE_SHIFT));
+        self.free = merged(core::mem::take(&mut self.free));
     }
 
     /// Bytes not handed out.
     #[must_use]
-    pub const fn free_bytes(&self) -> u64 {
-        self.pages << PAGE_SHIFT
+    pub fn free_bytes(&self) -> u64 {
+        self.free.iter().map(PaSpan::size).sum()
     }
 }
 

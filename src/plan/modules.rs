@@ -4,7 +4,6 @@
 //! domains may name the same module: images are copied, never run in place. Anything else that overlaps is
 //! refused, because one of the two would be overwritten by the boot loader already.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -393,19 +392,17 @@ pub(super) fn fit(domain: &Node<'_, '_>, images: &Images, memory: u64, diags: &m
 /// Breaks domains whose modules overlap others; of two, the one that stands later in the tree. One module
 /// shared by several domains does not overlap itself.
 pub(super) fn overlaps(drafts: &mut [Draft<'_, '_>], diags: &mut Diagnostics) {
-    // Ranges that do not overlap each other, and the domain that named them first.
-    let mut taken: BTreeMap<PaSpan, (usize, Node<'_, '_>)> = BTreeMap::new();
+    // Ranges that do not overlap each other, in order, and the domain that named them first: two for each at most.
+    let mut taken: Vec<(PaSpan, usize, Node<'_, '_>)> = Vec::new();
     for (index, draft) in drafts.iter_mut().enumerate() {
         let kernel = draft.images.kernel.as_ref().map(|kernel| kernel.image);
         for span in kernel.into_iter().chain(draft.images.ramdisk) {
-            let below = taken.range(..=span).next_back();
-            let above = taken.range(span..).next();
-            match below.into_iter().chain(above).find(|(other, _)| other.overlaps(&span)) {
-                None => {
-                    taken.insert(span, (index, draft.node));
-                }
-                Some((other, (owner, _))) if *other == span && *owner != index => {}
-                Some((other, (_, node))) => {
+            let place = taken.partition_point(|(other, ..)| *other < span);
+            let beside = taken.get(place.saturating_sub(1)..).unwrap_or_default();
+            match beside.iter().take(2).find(|(other, ..)| other.overlaps(&span)) {
+                None => taken.insert(place, (span, index, draft.node)),
+                Some((other, owner, _)) if *other == span && *owner != index => {}
+                Some((other, _, node)) => {
                     draft.broken = true;
                     diags.report(
                         Code::ModuleOverlap,

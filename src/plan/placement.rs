@@ -94,7 +94,7 @@ fn affinity(node: &Node<'_, '_>, cpus: usize, diags: &mut Diagnostics) -> Option
     let mut set = CpuSet::default();
     for part in text.split(',') {
         let (low, high) = part.split_once('-').unwrap_or((part, part));
-        let (Ok(low), Ok(high)) = (low.trim().parse::<u16>(), high.trim().parse::<u16>()) else {
+        let (Ok(low), Ok(high)) = (low.trim_ascii().parse::<u16>(), high.trim_ascii().parse::<u16>()) else {
             diags.report(
                 Code::AffinityText,
                 at,

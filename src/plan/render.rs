@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::diagnostic::Whole;
 use super::plural::Count;
 use super::{
     Action, ChannelView, Direction, DomainPlan, EnableMethod, Gic, LifePlan, Machine, Plan, RestartLimit,
@@ -51,7 +52,7 @@ fn machine(machine: &Machine, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "\n  timer      CNTP INTID {}, CNTV {}, CNTHP {}\n", timer.phys, timer.virt, timer.hyp)?;
     match &machine.uart {
         Some(uart) => {
-            write!(f, "  console    {:?} {} at {}", uart.kind, uart.path, uart.regs)?;
+            write!(f, "  console    {} {} at {}", uart.kind, uart.path, uart.regs)?;
             match uart.irq {
                 Some(irq) => writeln!(f, ", INTID {irq}"),
                 None => writeln!(f, ", output only"),
@@ -82,7 +83,7 @@ impl Table<'_> {
             writeln!(f, "  ramdisk    {ramdisk} ({})", Size(ramdisk.size()))?;
         }
         if !domain.cmdline.is_empty() {
-            writeln!(f, "  bootargs   {:?}", domain.cmdline)?;
+            writeln!(f, "  bootargs   {}", Whole(&domain.cmdline))?;
         }
         let vpl011 = if domain.vpl011 { "vPL011, " } else { "" };
         let hypervisor = if domain.enhanced { "/hypervisor node, " } else { "" };

@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::addr::{Affinity, CpuId, DomainId, IntId, Pa, PaSpan, Port, VcpuId};
 
@@ -253,6 +254,19 @@ pub enum UartKind {
         /// `reg-io-width`: bytes per access, 1 or 4.
         width: u8,
     },
+}
+
+impl fmt::Display for UartKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pl011 => "Pl011",
+            Self::Bcm2835Aux => "Bcm2835Aux",
+            Self::Cadence => "Cadence",
+            Self::Ns16550 { shift, width } => {
+                return write!(f, "Ns16550 {{ shift: {shift}, width: {width} }}");
+            }
+        })
+    }
 }
 
 /// One domain to build.

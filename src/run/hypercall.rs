@@ -90,8 +90,12 @@ impl World {
 
     /// Counter value at system time `time` (ns), rounded up.
     pub(super) fn ticks_at(&self, time: u64) -> u64 {
-        let ticks = (u128::from(time) * u128::from(self.frequency)).div_ceil(1_000_000_000);
-        self.started.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
+        const SECOND: u64 = 1_000_000_000;
+        let (whole, rest) = (time / SECOND, time % SECOND);
+        let frequency = u64::from(self.frequency);
+        // The rest has 30 bits and the frequency 32.
+        let ticks = whole.saturating_mul(frequency).saturating_add((rest * frequency).div_ceil(SECOND));
+        self.started.saturating_add(ticks)
     }
 }
 

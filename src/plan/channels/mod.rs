@@ -45,7 +45,7 @@ pub(super) fn read<'d, 't>(
     let mut book = Book {
         drafts,
         ports: Ports::default(),
-        names: Names::default(),
+        names: alloc::vec![Names::default(); drafts.len()],
         channels: Vec::new(),
         severed: Vec::new(),
         beyond_xen: false,
@@ -156,7 +156,8 @@ fn name_of<'t>(drafts: &[Draft<'_, 't>], domain: usize) -> &'t str {
 struct Book<'d, 't> {
     drafts: &'d [Draft<'d, 't>],
     ports: Ports<'d, 't>,
-    names: Names<'t>,
+    /// For each draft.
+    names: Vec<Names<'t>>,
     channels: Vec<ChannelPlan>,
     severed: Vec<ChannelPlan>,
     /// Whether a port has been seen that Xen would not give.

@@ -9,7 +9,7 @@
 //! have, so that the two never clash.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 use super::{Book, End};
 use crate::fdt::Node;
@@ -132,7 +132,7 @@ fn direction(node: &Node<'_, '_>, string: &[u8], diags: &mut Diagnostics) -> Opt
         let what = format_args!("{} is no direction; events may go both ways", Quoted(text));
         match diags.did_you_mean(text, Direction::ALL.map(Direction::word)) {
             Some(meant) => {
-                diags.report(Code::DirectionUnknown, at, what, format_args!("did you mean {meant:?}?"));
+                diags.report(Code::DirectionUnknown, at, what, format_args!("did you mean \"{meant}\"?"));
             }
             None => diags.report(
                 Code::DirectionUnknown,
@@ -160,7 +160,12 @@ pub(super) fn agree(
         diags.report(
             Code::DirectionConflict,
             At::prop(&there.place, DIRECTION),
-            format_args!("{} says {:?}, which is {:?} here", here.place, one.word(), one.mirrored().word()),
+            format_args!(
+                "{} says \"{}\", which is \"{}\" here",
+                here.place,
+                one.word(),
+                one.mirrored().word()
+            ),
             format_args!("write it at one end only, or \"send\" at one and \"receive\" at the other"),
         );
         return None;
@@ -168,15 +173,37 @@ pub(super) fn agree(
     first.or(second)
 }
 
-/// The names so far.
-#[derive(Default)]
+/// The names in a domain so far.
+#[derive(Clone, Default)]
 pub(super) struct Names<'t> {
-    /// Given ones, with the domain that has them.
-    given: BTreeSet<(usize, &'t str)>,
-    /// How many ends a domain has towards peers whose names begin like that.
-    towards: BTreeMap<(usize, &'t str), u32>,
-    /// Domains that were reported as seeing none of this.
-    blind: BTreeSet<usize>,
+    /// Given ones, in order.
+    given: Vec<&'t str>,
+    /// How many ends it has towards peers whose names begin like that: as many entries as it has peers.
+    towards: Vec<(&'t str, u32)>,
+    /// Whether it was reported as seeing none of this.
+    blind: bool,
+}
+
+impl<'t> Names<'t> {
+    /// Adds a given name, unless it is there.
+    fn give(&mut self, name: &'t str) -> bool {
+        let place = self.given.binary_search(&name);
+        if let Err(place) = place {
+            self.given.insert(place, name);
+        }
+        place.is_err()
+    }
+
+    /// Counts an end towards peers whose names begin like that; answers how many there were.
+    fn count(&mut self, towards: &'t str) -> u32 {
+        if let Some((_, count)) = self.towards.iter_mut().find(|(name, _)| *name == towards) {
+            let number = *count;
+            *count = count.saturating_add(1);
+            return number;
+        }
+        self.towards.push((towards, 1));
+        0
+    }
 }
 
 impl<'t> Book<'_, 't> {
@@ -185,7 +212,9 @@ impl<'t> Book<'_, 't> {
         let [one, two] = ends;
         let named = one.name.or(two.name).is_some();
         for end in ends.iter().filter(|_| named) {
-            if !self.is_blind(end.domain) || !self.names.blind.insert(end.domain) {
+            let Some(names) = self.names.get_mut(end.domain) else { continue };
+            let is_blind = self.drafts.get(end.domain).is_some_and(|draft| !draft.broken && !draft.enhanced);
+            if !is_blind || core::mem::replace(&mut names.blind, true) {
                 continue;
             }
             diags.report(
@@ -206,17 +235,16 @@ impl<'t> Book<'_, 't> {
     fn name_of(&mut self, end: &End<'_, 't>, peer: &End<'_, 't>, diags: &mut Diagnostics) -> Box<str> {
         let towards = self.name(peer.domain);
         let towards = towards.get(..MAX_DEFAULT).unwrap_or(towards);
-        let count = self.names.towards.entry((end.domain, towards)).or_default();
-        let number = *count;
-        *count = count.saturating_add(1);
+        let Some(names) = self.names.get_mut(end.domain) else { return towards.into() };
+        let number = names.count(towards);
         if let Some(name) = end.name.or(peer.name) {
-            if self.names.given.insert((end.domain, name)) {
+            if names.give(name) {
                 return name.into();
             }
             diags.report(
                 Code::NameTaken,
                 At::prop(&end.place, NAME),
-                format_args!("another channel end of {} is called {name:?}", self.name(end.domain)),
+                format_args!("another channel end of {} is called \"{name}\"", self.name(end.domain)),
                 if end.domain == peer.domain {
                     format_args!("a channel within a domain needs two names, one for each end")
                 } else {
@@ -225,10 +253,5 @@ impl<'t> Book<'_, 't> {
             );
         }
         alloc::format!("{towards}.{number}").into()
-    }
-
-    /// Whether a domain will run and see no channels.
-    fn is_blind(&self, domain: usize) -> bool {
-        self.drafts.get(domain).is_some_and(|draft| !draft.broken && !draft.enhanced)
     }
 }

@@ -3,7 +3,7 @@
 //! A port is given once, and to who stands first in the tree. What is said about one that cannot be had names those
 //! that can.
 
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::fmt;
 
 use super::{End, Place, name_of};
@@ -18,7 +18,12 @@ type Key = (u16, u16);
 
 /// The ports that have an owner.
 #[derive(Default)]
-pub(super) struct Ports<'d, 't>(BTreeMap<Key, Place<'d, 't>>);
+pub(super) struct Ports<'d, 't> {
+    /// In tree order: only who explains a conflict looks through it.
+    owners: Vec<(Key, Place<'d, 't>)>,
+    /// Which ports those are: a bit for each port of a domain that has any, for each domain up to the last of those.
+    taken: Vec<Vec<u64>>,
+}
 
 /// `None` for a port that does not exist.
 fn key(domain: usize, port: u32) -> Option<Key> {
@@ -28,24 +33,37 @@ fn key(domain: usize, port: u32) -> Option<Key> {
 impl<'d, 't> Ports<'d, 't> {
     /// How many ports have an owner.
     pub(super) fn count(&self) -> usize {
-        self.0.len()
+        self.owners.len()
+    }
+
+    /// The ports of a domain that have one.
+    fn of(&self, domain: usize) -> &[u64] {
+        self.taken.get(domain).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a domain has any.
     pub(super) fn any(&self, domain: usize) -> bool {
-        let number = u16::try_from(domain).unwrap_or(u16::MAX);
-        self.0.range((number, 0)..=(number, u16::MAX)).next().is_some()
+        !self.of(domain).is_empty()
+    }
+
+    fn is_taken(&self, domain: usize, port: u32) -> bool {
+        self.of(domain).get(port as usize / 64).is_some_and(|word| word >> (port % 64) & 1 != 0)
     }
 
     /// Gives a port to the end that wants it, after [`Ports::is_free`].
     pub(super) fn take(&mut self, end: &End<'d, 't>) {
-        if let Some(key) = key(end.domain, end.port) {
-            self.0.insert(key, end.place);
+        let Some(key) = key(end.domain, end.port) else { return };
+        if self.taken.len() <= end.domain {
+            self.taken.resize(end.domain.saturating_add(1), Vec::new());
         }
-    }
-
-    fn owner(&self, domain: usize, port: u32) -> Option<&Place<'d, 't>> {
-        self.0.get(&key(domain, port)?)
+        let Some(ports) = self.taken.get_mut(end.domain) else { return };
+        if ports.is_empty() {
+            ports.resize(PORTS as usize / 64, 0);
+        }
+        if let Some(word) = ports.get_mut(end.port as usize / 64) {
+            *word |= 1 << (end.port % 64);
+            self.owners.push((key, end.place));
+        }
     }
 
     /// Whether the port of this end exists and nobody has it yet.
@@ -76,17 +94,32 @@ impl<'d, 't> Ports<'d, 't> {
                 ),
                 format_args!("{free}"),
             );
-        } else if let Some(owner) = self.owner(end.domain, end.port) {
+        } else if self.is_taken(end.domain, end.port) {
             diags.report(
                 Code::PortTaken,
                 at,
-                format_args!("port {} of {name} is bound by {owner} (cell {})", end.port, owner.cell),
+                format_args!("port {} of {name} is bound by {}", end.port, Owner { ports: self, end }),
                 format_args!("{free}"),
             );
         } else {
             return true;
         }
         false
+    }
+}
+
+/// Displays who has the port that an end wants.
+struct Owner<'b, 'd, 't> {
+    ports: &'b Ports<'d, 't>,
+    end: &'b End<'b, 'b>,
+}
+
+impl fmt::Display for Owner<'_, '_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wanted = key(self.end.domain, self.end.port);
+        let mut owners = self.ports.owners.iter();
+        let Some((_, owner)) = owners.find(|(key, _)| Some(*key) == wanted) else { return Ok(()) };
+        write!(f, "{owner} (cell {})", owner.cell)
     }
 }
 
@@ -101,16 +134,15 @@ impl fmt::Display for Free<'_, '_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 8;
         let (domain, port) = (self.end.domain, self.end.port);
-        let number = u16::try_from(domain).unwrap_or(u16::MAX);
-        let used = || self.ports.0.range((number, 0)..=(number, u16::MAX)).map(|((_, port), _)| *port);
+        let mut used = (1..PORTS).filter(|port| self.ports.is_taken(domain, *port));
         write!(f, "ports 1-{} of {} are free", PORTS - 1, self.name)?;
-        for (index, used) in used().take(SHOWN).enumerate() {
+        for (index, used) in used.by_ref().take(SHOWN).enumerate() {
             write!(f, "{}{used:#x}", if index == 0 { " except " } else { ", " })?;
         }
-        if used().nth(SHOWN).is_some() {
+        if used.next().is_some() {
             f.write_str(" and more")?;
         }
-        let is_free = |port: &u32| self.ports.owner(domain, *port).is_none();
+        let is_free = |port: &u32| !self.ports.is_taken(domain, *port);
         let above = port.saturating_add(1)..PORTS;
         match above.chain(1..PORTS).find(is_free) {
             Some(free) => write!(f, "; take {free:#x}, for example"),

@@ -112,9 +112,9 @@ pub fn guest_view(host: &IdValues, limits: Limits) -> IdValues {
     for field in fields() {
         let value = host.field(field.register, field.shift);
         let shown = match field.show {
-            Show::UpTo(most) => value.min(most),
-            Show::Signed(most) => least_signed(value, most),
-            Show::Always(fixed) => fixed,
+            Show::UpTo(most) => value.min(most.into()),
+            Show::Signed(most) => least_signed(value, most.into()),
+            Show::Always(fixed) => fixed.into(),
             Show::Gic => u64::from(limits.gicv3),
             Show::PhysicalAddressSize => value.min(address_size(limits.ipa_bits)),
         };
@@ -134,13 +134,7 @@ impl IdReg {
 /// The fields of the table, and those of the registers shown whole.
 fn fields() -> impl Iterator<Item = Field> {
     let whole = AARCH32_INSTRUCTIONS.iter().flat_map(|register| {
-        (0..8).map(|nibble| Field {
-            register: *register,
-            shift: nibble * 4,
-            name: "",
-            show: Show::UpTo(15),
-            why: "an instruction set property",
-        })
+        (0..8).map(|nibble| Field { register: *register, shift: nibble * 4, show: Show::UpTo(15) })
     });
     FIELDS.iter().copied().chain(whole)
 }

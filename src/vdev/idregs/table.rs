@@ -7,11 +7,11 @@ use super::IdReg;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
     /// The host's value, up to this one, which is as far as we have looked.
-    UpTo(u64),
+    UpTo(u8),
     /// The same for a field that counts from -8: 0b1111 says "not implemented", 0 is a feature.
-    Signed(u64),
+    Signed(u8),
     /// This value, whatever the host has.
-    Always(u64),
+    Always(u8),
     /// 1 with a GICv3, whose CPU interface is in system registers, else 0.
     Gic,
     /// The host's, but no more than a guest's physical address has bits.
@@ -21,19 +21,16 @@ pub enum Show {
 /// Hidden: the feature is not there.
 const HIDDEN: Show = Show::Always(0);
 
-/// One field of four bits.
+/// One field of four bits. Its name in the Arm ARM and the reason for what guests read stand in the table, for who reads
+/// this file.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// The register it is in.
     pub register: IdReg,
     /// Its lowest bit.
     pub shift: u8,
-    /// Its name in the Arm ARM.
-    pub name: &'static str,
     /// What guests read.
     pub show: Show,
-    /// The reason.
-    pub why: &'static str,
 }
 
 macro_rules! registers {
@@ -65,8 +62,8 @@ registers! {
 pub const AARCH32_INSTRUCTIONS: [IdReg; 10] =
     [ISAR0, ISAR1, ISAR2, ISAR3, ISAR4, ISAR5, ISAR6, MVFR0, MVFR1, MVFR2];
 
-const fn field(register: IdReg, shift: u8, name: &'static str, show: Show, why: &'static str) -> Field {
-    Field { register, shift, name, show, why }
+const fn field(register: IdReg, shift: u8, _name: &str, show: Show, _why: &str) -> Field {
+    Field { register, shift, show }
 }
 
 const INSTRUCTIONS: &str = "instructions without state of their own";
