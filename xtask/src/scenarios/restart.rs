@@ -1,6 +1,6 @@
 //! Domains that end and start again.
 
-use super::guests::with_tree;
+use super::guests::{COUNTED, with_tree};
 use super::{EL2, GICV2, Scenario, TWO, scenario};
 
 /// A machine with one CPU, which all share.
@@ -36,6 +36,10 @@ const ENDS: [&str; 10] = [
     "powering off",
 ];
 
+/// A watchdog of a former life, whose time comes when nobody rings for its domain.
+const DOG: [&str; 3] =
+    ["phoenix: outlived the watchdogs of former lives", "allocations after freeze: 0", "powering off"];
+
 /// The crash of one domain is the reset of the machine, which boots again.
 const RESET: [&str; 2] = ["vital has crashed; so the machine is reset", "Portunus 0."];
 
@@ -52,6 +56,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     }
     let ends = scenario("restart-policies", &FOUR, &ENDS);
     list.push(with_tree("ends", Scenario { limit: 120, any_order: true, ..ends }));
+    let dog = scenario("restart-old-watchdog", &[&ONE[..], &COUNTED].concat(), &DOG);
+    list.push(with_tree("old-watchdog", dog));
     list.push(with_tree("vital", scenario("restart-machine", &TWO, &RESET)));
     for scenario in &mut list {
         scenario.forbidden.extend(TROUBLE);
