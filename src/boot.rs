@@ -22,7 +22,7 @@ use crate::arch::aarch64::psci::Firmware;
 use crate::arch::aarch64::secondary::Absent;
 use crate::arch::aarch64::sysreg::{CNTFRQ_EL0, ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1};
 use crate::arch::aarch64::{gic, harden, ids, map, park, percpu, probe, report, secondary, timer};
-use crate::platform::console;
+use crate::platform::{console, rtc};
 use crate::run::{self, Pcpu};
 use crate::{build, heap};
 
@@ -123,7 +123,8 @@ fn boot(address: u64) -> Result<(), String> {
     let more = heap::provide(&mut frames, plan.domains.len());
     let free = frames.free_bytes();
     let seed = tree.at("/chosen", |node| Seed::new(node.prop("rng-seed")?.value)).flatten();
-    let (world, multiplexer) = build::world(&plan, &mut frames, &pcpus, seed, heap::refused)?;
+    let utc = plan::clock(&tree).and_then(rtc::seconds).unwrap_or(0);
+    let (world, multiplexer) = build::world(&plan, &mut frames, &pcpus, seed, utc, heap::refused)?;
     let domains = world.domains.iter().flatten().count();
     drop((plan, diagnostics, machine));
     let stacks = stacks.iter().map(PaSpan::size).sum();

@@ -50,7 +50,7 @@ struct Bench {
 }
 
 /// Builds everything that the plan names, on the pCPUs that run. The domains start as soon as their pCPUs do.
-/// Guests get seeds if there is one for the machine. `refused` tells how many allocations were refused since the heap was sealed.
+/// Guests get seeds if there is one for the machine, and the time if `utc` says it now, in seconds. `refused` tells how many allocations were refused since the heap was sealed.
 ///
 /// # Errors
 ///
@@ -61,6 +61,7 @@ pub fn world(
     frames: &mut Frames,
     pcpus: &[&'static Pcpu],
     seed: Option<Seed>,
+    utc: u32,
     refused: fn() -> u64,
 ) -> Result<(&'static World, &'static Console), String> {
     let common = in_common(pcpus).ok_or("no CPU has said what it is")?;
@@ -127,6 +128,7 @@ pub fn world(
         when_done: plan.options.when_done,
         psci: plan.machine.psci,
         started,
+        utc: utc.into(),
         frequency: timer::frequency(),
         refused,
         running: AtomicU32::new(running as u32),
@@ -219,6 +221,7 @@ fn hand_out(world: World, benches: Vec<Bench>) -> &'static World {
         unsafe { pcpu.give(local) };
     }
     for domain in world.domains.iter().flatten() {
+        domain.memory.tell_time(world.utc(timer::now()));
         // Every pCPU looks at its doorbell before it enters its first guest, so no SGI is needed.
         for vcpu in VcpuSet::first(domain.homes.len()).iter() {
             if let Some(home) = domain.homes.get(vcpu.index()) {

@@ -3,7 +3,7 @@
 //! Layout: xen/include/public/xen.h and arch-arm.h, for a 64-bit guest. The guest writes these pages at any time,
 //! so every byte that is ever touched is an atomic, and none is believed.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::WORDS;
 use super::word::{Byte, Word};
@@ -35,7 +35,7 @@ pub struct SharedInfo {
     pub(crate) pending: [Word; WORDS],
     /// M: one bit a port. The hypervisor only ever clears these, in an unmask.
     pub(crate) mask: [Word; WORDS],
-    /// Wall clock. Version 0 and time 0: Portunus knows no date. Linux waits for ever on an odd version.
+    /// Wall clock: a version, seconds, nanoseconds, upper half of the seconds. Linux waits for ever on an odd version.
     wall_clock: [AtomicU32; 4],
     unused: [AtomicU64; UNUSED / 8],
 }
@@ -105,6 +105,20 @@ impl SharedInfo {
         }
     }
 
+    /// Writes the time at the start of the guest, in seconds and nanoseconds of UTC. Who reads while the version is odd, or finds
+    /// another one afterwards, reads again.
+    pub fn set_wall_clock(&self, seconds: u64, nanoseconds: u32) {
+        let [version, low, fraction, high] = &self.wall_clock;
+        let odd = version.load(Ordering::Relaxed) | 1;
+        version.store(odd, Ordering::Relaxed);
+        // The odd version before what it warns of.
+        fence(Ordering::Release);
+        low.store(seconds as u32, Ordering::Relaxed);
+        high.store((seconds >> 32) as u32, Ordering::Relaxed);
+        fraction.store(nanoseconds, Ordering::Relaxed);
+        version.store(odd.wrapping_add(1), Ordering::Release);
+    }
+
     /// Makes the page what it was before the guest first ran, while peers may be sending to it.
     ///
     /// The order is that of a sender, backwards: upcall, selector, mask, pending. A sender whose pending bit
@@ -132,5 +146,25 @@ impl SharedInfo {
 impl Default for SharedInfo {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_was_written_is_whole_and_its_version_another_even_one() {
+        let page = SharedInfo::new();
+        let words = || page.wall_clock.each_ref().map(|word| word.load(Ordering::Relaxed));
+        page.set_wall_clock(0x1_6957_3525, 7);
+        assert_eq!(words(), [2, 0x6957_3525, 7, 1]);
+        // As a guest may leave it.
+        page.wall_clock[0].store(u32::MAX, Ordering::Relaxed);
+        page.set_wall_clock(5, 6);
+        assert_eq!(words(), [0, 5, 6, 0]);
+        page.make_pristine();
+        assert_eq!(words(), [0; 4]);
     }
 }

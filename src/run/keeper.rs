@@ -133,7 +133,7 @@ impl Here<'_> {
             }
             Ok(Slice::Done) => {
                 // Once more: peers may have sent since, and the new life may look with its caches off.
-                domain.memory.clean_shared_info();
+                domain.memory.tell_time(world.utc(timer::now()));
                 domain.reset();
                 // Off, as all its vCPUs are, so it is taken at once.
                 if let Some(start) = domain.power.first().and_then(|power| {

@@ -99,6 +99,14 @@ impl GuestMemory {
         unsafe { SharedInfo::at(NonNull::new(page.get() as *mut u8)?) }
     }
 
+    /// Tells the guest the time of its start, in seconds and nanoseconds of UTC. It may look with its caches off.
+    pub fn tell_time(&self, utc: Option<(u64, u32)>) {
+        if let (Some(page), Some((seconds, nanoseconds))) = (self.shared_info(), utc) {
+            page.set_wall_clock(seconds, nanoseconds);
+        }
+        self.clean_shared_info();
+    }
+
     /// RAM in 4 KiB pages.
     #[must_use]
     pub fn pages(&self) -> u64 {

@@ -54,6 +54,8 @@ pub struct World {
     pub psci: Option<Conduit>,
     /// Counter value when the domains were unpaused: system time 0.
     pub started: u64,
+    /// Seconds of UTC at system time 0; 0 if the machine has no clock.
+    pub utc: u64,
     /// Counter ticks a second.
     pub frequency: u32,
     /// Allocations refused since the world was frozen.
@@ -124,6 +126,14 @@ impl World {
     #[must_use]
     pub fn domain(&self, id: DomainId) -> Option<&'static Domain> {
         self.domains.get(id.index()).copied().flatten()
+    }
+
+    /// UTC when the counter is at `now`, in seconds and nanoseconds, if the machine has a clock.
+    #[must_use]
+    pub fn utc(&self, now: u64) -> Option<(u64, u32)> {
+        let (ticks, second) = (now.saturating_sub(self.started), u64::from(self.frequency).max(1));
+        let nanoseconds = ticks % second * 1_000_000_000 / second;
+        (self.utc != 0).then_some((self.utc.saturating_add(ticks / second), nanoseconds as u32))
     }
 
     /// Where `vcpu` of domain `id` lives.

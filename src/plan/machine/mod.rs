@@ -8,10 +8,12 @@ mod cpu;
 mod gic;
 mod memory;
 mod psci;
+mod rtc;
 mod timer;
 mod uart;
 
 pub(super) use memory::{free_bytes, reserved_nodes};
+pub use rtc::clock;
 pub use uart::{any_uart, early_console};
 
 use alloc::string::String;

@@ -17,7 +17,6 @@ const NONE: [&str; 8] = [
     " exit=1",
     " exit=2",
 ];
-
 /// Round trips of the pair that is not restarted, for a few restarts.
 const FEW: u32 = 10_000;
 
@@ -33,7 +32,48 @@ pub(super) fn scenarios() -> Vec<Linux> {
         Linux { limit: 1800, ..many },
         Linux { limit: 400, ..panics },
         Linux { limit: 400, ..one },
+        dated(),
     ]
+}
+
+/// A domain that is restarted after a minute knows the time in either life, by the machine's clock: that is 03:04:05 when the
+/// counter is 0, second 1,767,323,045. Linux takes the time that is told it for that of its own start, and is a little late.
+fn dated() -> Linux {
+    const CLOCKED: [&str; 14] = [
+        "-M",
+        super::EL2,
+        "-cpu",
+        "cortex-a57",
+        "-smp",
+        "1",
+        "-m",
+        "1G",
+        "-rtc",
+        "base=2026-01-02T03:04:05,clock=vm",
+        "-accel",
+        "tcg,thread=single",
+        "-icount",
+        "shift=1,sleep=off",
+    ];
+    // One that takes the time of its start for that of the life before would be a minute late.
+    const NONE: [&str; 3] = ["broken invariant", "Kernel panic", "power-on=17673229"];
+    let mut linux = pair("wall-clock", "linux-6.12", 1, &[10], 1);
+    linux.domains.truncate(1);
+    linux.channels.clear();
+    for domain in &mut linux.domains {
+        domain.roles = "portunus.delay=60 portunus.then=reboot".into();
+        domain.properties = "portunus,max-restarts = <1>;".into();
+    }
+    linux.wanted = [
+        "linux: domU1: date=2026-01-02T03:04:0",
+        "linux: domU1: date=2026-01-02T03:05:",
+        " power-on=176732304",
+        "domU1 asked to be restarted; restart 1",
+        "domU1 asked to be restarted; restarts: 1, so it stays off",
+    ]
+    .map(String::from)
+    .to_vec();
+    Linux { machine: Some(&CLOCKED), none: &NONE, ours: true, ..linux }
 }
 
 /// The pair of [`pair`], which makes so many `trips`, and a third domain that ends as `end` says until it was started again

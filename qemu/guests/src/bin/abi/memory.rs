@@ -3,7 +3,7 @@
 use portunus_guests::verdict::{Verdict, both, split};
 use portunus_rt::hypercall::{self, MEMORY_OP, VCPU_OP, add_to_physmap, call, halves};
 use portunus_rt::machine::Span;
-use portunus_rt::{mmio, mmu};
+use portunus_rt::{mmio, mmu, println};
 
 use crate::table::*;
 
@@ -173,6 +173,10 @@ fn shared_info(v: &mut Verdict, window: Span) {
     v.check(format_args!("shared_info keeps its contents"), kept, both(0x5555));
     let version = mmio::read32(window.start + 2 * 4096 + 1072);
     v.holds(format_args!("wall clock version {version} is even"), version.is_multiple_of(2));
+    let [seconds, nanoseconds, high] =
+        [1076, 1080, 1084].map(|at| mmio::read32(window.start + 2 * 4096 + at));
+    v.holds(format_args!("wall clock has {nanoseconds} ns"), nanoseconds < 1_000_000_000);
+    println!("abi: wall clock {}", u64::from(high) << 32 | u64::from(seconds));
     v.check(format_args!("shared_info, removed"), remove(at(2)), both(0));
 }
 
