@@ -11,7 +11,7 @@
 //! interrupt; they are never more urgent than one that did find room.
 //!
 //! An active interrupt that is raised again becomes pending *and* active in its register, so that it comes
-//! again as soon as the guest has ended it. Not so a linked one, for which that state is forbidden (IHI 0069,
+//! again as soon as the guest has ended it, unless something more urgent waits. Not so a linked one, for which that state is forbidden (IHI 0069,
 //! `ICH_LR<n>_EL2`.State), nor a level-sensitive one that is merely still asserted: its register asks for a
 //! maintenance interrupt at its end and the line is looked at then. The upcall is the exception to the
 //! exception: its line is memory that the guest clears without a trap, and a maintenance interrupt per event is
@@ -33,6 +33,15 @@ pub(super) struct Wish {
     pub active: bool,
     /// It may be made pending: enabled, in Group 1, routed here.
     pub eligible: bool,
+}
+
+impl Wish {
+    /// What is active stays listed; but pending behind it, it would come before what found no register, so it waits with
+    /// that if it is the less urgent.
+    fn unless_outranked(self, most_urgent_left: Option<u8>) -> Self {
+        let outranked = self.active && most_urgent_left.is_some_and(|waiting| waiting < self.priority);
+        Self { eligible: self.eligible && !outranked, ..self }
+    }
 }
 
 /// The most urgent of the wishes seen so far.
@@ -87,11 +96,10 @@ impl Vgic {
                 woken = woken.union(self.evict(local, hw, index));
             }
         }
-        for wish in chosen() {
-            woken = woken.union(self.place(local, hw, wish));
-        }
-
         let most_urgent_left = pendings.wishes.get(served_pending).map(|wish| wish.priority);
+        for wish in chosen() {
+            woken = woken.union(self.place(local, hw, &wish.unless_outranked(most_urgent_left)));
+        }
         self.place_upcall(local, hw, most_urgent_left);
 
         local.waiting = pendings.exceeds(served_pending);

@@ -304,3 +304,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_pending_behind_its_active_self_does_not_overtake_what_waits() {
+    let mut world = World::ready(1, 3, &[0, 2, 3, 20]);
+    world.priority(0, 0, 0x20);
+    world.priority(0, 20, 0x20);
+    for sgi in [2, 3] {
+        world.raise(0, sgi);
+    }
+    world.service();
+    assert_eq!(world.acknowledge(0), Some(2));
+    for intid in [2, 20, 0] {
+        world.raise(0, intid);
+        world.service();
+    }
+    assert_eq!(world.end(0), Some(2));
+    for urgent in [0, 20] {
+        world.service();
+        world.compare();
+        assert_eq!(world.acknowledge(0), Some(urgent));
+        world.end(0);
+    }
+    world.service();
+    world.compare();
+}
