@@ -6,9 +6,10 @@
 
 use alloc::boxed::Box;
 
-use super::DOMAINS;
 use super::domain::{Bell, Domain, Events};
+use super::page::SharedInfo;
 use super::port::Entry;
+use super::{DOMAINS, PORT_COUNT};
 use crate::addr::{DomainId, Port, VcpuId};
 use crate::hypercall::Errno;
 
@@ -50,23 +51,27 @@ impl Sender<'_> {
     /// `EINVAL`, as there; then nothing was done.
     #[inline(always)]
     pub fn send(self, port: Port, attention: &impl Attention) -> Result<Sent, Errno> {
+        let port = Bounded::of(port);
         // In no order with other accesses: whoever binds a port while it is being sent on hits or misses this event.
-        let word = self.domain.ports.get(port.index()).ok_or(Errno::EINVAL)?;
+        let word = self.domain.ports.get(port.index).ok_or(Errno::EINVAL)?;
         let entry = Entry::from_raw(word.peek());
+        port.check()?;
         let Some((to, remote)) = entry.route() else {
             return if entry.drops_sends() { Ok(Sent::Dropped) } else { Err(Errno::EINVAL) };
         };
         let Some(receiver) = self.domains.get(to).and_then(Option::as_deref) else {
             return Ok(Sent::Dropped);
         };
-        let merged = receiver.set_pending(remote);
-        if let Some(counters) = self.domain.traffic.get(port.index()) {
+        // Read once: the compiler cannot know that it stays the same.
+        let shared = receiver.shared;
+        let merged = shared.set_pending(remote);
+        if let Some(counters) = self.domain.traffic.get(port.index) {
             counters.count(merged);
         }
         if merged {
             return Ok(Sent::Merged);
         }
-        receiver.tell(remote, attention);
+        receiver.tell(shared, remote, attention);
         Ok(Sent::Fresh)
     }
 }
@@ -102,11 +107,35 @@ impl Events {
     #[inline]
     pub fn unmask(&self, id: DomainId, port: Port, attention: &impl Attention) -> Result<(), Errno> {
         let domain = self.domain(id).ok_or(Errno::ESRCH)?;
-        let entry = domain.entry(port.index()).ok_or(Errno::EINVAL)?;
+        let port = Bounded::of(port);
+        let entry = domain.entry(port.index).ok_or(Errno::EINVAL)?;
+        port.check()?;
         if entry.is_used() {
-            domain.lift_mask(port.index(), attention);
+            domain.lift_mask(port.index, attention);
         }
         Ok(())
+    }
+}
+
+/// A guest's number of a port, reduced to what is in the table. The table is read by the reduced number, and only then is
+/// the number found to be one or not: a CPU that guesses that wrong ("Spectre-v1") has loaded from the table all the same.
+/// (The load is an atomic one, which the compiler leaves where it is.)
+#[derive(Clone, Copy)]
+struct Bounded {
+    index: usize,
+    exists: bool,
+}
+
+impl Bounded {
+    #[inline(always)]
+    fn of(port: Port) -> Self {
+        const _: () = assert!(PORT_COUNT.is_power_of_two());
+        Self { index: port.index() & (PORT_COUNT - 1), exists: port.index() < PORT_COUNT }
+    }
+
+    #[inline(always)]
+    fn check(self) -> Result<(), Errno> {
+        if self.exists { Ok(()) } else { Err(Errno::EINVAL) }
     }
 }
 
@@ -116,19 +145,21 @@ const fn place(port: usize) -> (usize, u64) {
     (port / 64, 1u64.wrapping_shl(port as u32))
 }
 
-impl Domain {
-    /// Sets the pending bit of `port`. Whether it was set already; if not, [`tell`](Self::tell) follows.
+impl SharedInfo {
+    /// Sets the pending bit of `port`. Whether it was set already; if not, [`Domain::tell`] follows.
     #[inline(always)]
     fn set_pending(&self, port: usize) -> bool {
         let (word, bit) = place(port);
-        self.shared.pending.get(word).is_some_and(|pending| pending.set(bit) & bit != 0)
+        self.pending.get(word).is_some_and(|pending| pending.set(bit) & bit != 0)
     }
+}
 
+impl Domain {
     /// The pending bit of `port` has just been set: lets the guest know, unless it does not want to.
     #[inline(always)]
-    fn tell(&self, port: usize, attention: &impl Attention) {
+    fn tell(&self, shared: &SharedInfo, port: usize, attention: &impl Attention) {
         let (word, bit) = place(port);
-        if self.shared.mask.get(word).is_some_and(|mask| mask.get() & bit == 0)
+        if shared.mask.get(word).is_some_and(|mask| mask.get() & bit == 0)
             // The notified vCPU is read here and not earlier: see the room's introduction.
             && let Some(entry) = self.entry(port)
         {
@@ -141,8 +172,8 @@ impl Domain {
 
     /// An event that no guest sent.
     pub(super) fn raise(&self, port: usize, attention: &impl Attention) {
-        if !self.set_pending(port) {
-            self.tell(port, attention);
+        if !self.shared.set_pending(port) {
+            self.tell(self.shared, port, attention);
         }
     }
 
@@ -164,7 +195,7 @@ impl Domain {
         };
         if mask.clear(bit) & bit != 0
             && pending.get() & bit != 0
-            // Read here, as in `set_pending`: another vCPU may be moving the port.
+            // Read here, as in `tell`: another vCPU may be moving the port.
             && let Some(entry) = self.entry(port)
         {
             self.announce(word, entry.vcpu(), attention);

@@ -34,24 +34,23 @@ pub enum Binding {
 ///
 /// | bits | content |
 /// |---|---|
-/// | 2-0 | state, Xen's numbering (`ECS_*`) |
-/// | 3 | static: belongs to the device tree |
-/// | 15-4 | where a send goes: port; or the virtual interrupt |
+/// | 11-0 | where a send goes: port; or the virtual interrupt. Lowest: the number of a bit in a word is its lower six |
+/// | 14-12 | state, Xen's numbering (`ECS_*`) |
+/// | 15 | static: belongs to the device tree |
 /// | 23-16 | where a send goes: domain; or the domain an unbound port is offered to |
 /// | 24 | a send goes somewhere: so that the sender tests one bit |
 /// | 47-32 | notified vCPU |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry(u64);
 
-const STATE: u64 = 0b111;
+const STATE: u64 = 0b111 << 12;
 const FREE: u64 = 0;
-const RESERVED: u64 = 1;
-const UNBOUND: u64 = 2;
-const INTERDOMAIN: u64 = 3;
-const VIRQ: u64 = 5;
-const IPI: u64 = 6;
-const STATIC: u64 = 1 << 3;
-const PORT_SHIFT: u32 = 4;
+const RESERVED: u64 = 1 << 12;
+const UNBOUND: u64 = 2 << 12;
+const INTERDOMAIN: u64 = 3 << 12;
+const VIRQ: u64 = 5 << 12;
+const IPI: u64 = 6 << 12;
+const STATIC: u64 = 1 << 15;
 const PORT_MASK: u64 = 0xfff;
 const DOMAIN_SHIFT: u32 = 16;
 const DOMAIN_MASK: u64 = 0xff;
@@ -73,7 +72,7 @@ impl Entry {
     const fn pack(state: u64, domain: u16, port: u32, vcpu: VcpuId) -> Self {
         Self(
             state
-                | (port as u64 & PORT_MASK) << PORT_SHIFT
+                | port as u64 & PORT_MASK
                 | (domain as u64 & DOMAIN_MASK) << DOMAIN_SHIFT
                 | (vcpu.get() as u64) << VCPU_SHIFT,
         )
@@ -118,7 +117,7 @@ impl Entry {
         self.0 & STATE
     }
     const fn port(self) -> u32 {
-        (self.0 >> PORT_SHIFT & PORT_MASK) as u32
+        (self.0 & PORT_MASK) as u32
     }
     const fn domain(self) -> DomainId {
         DomainId::new((self.0 >> DOMAIN_SHIFT & DOMAIN_MASK) as u16)
@@ -149,7 +148,7 @@ impl Entry {
         if self.0 & FORWARDS == 0 {
             return None;
         }
-        Some(((self.0 >> DOMAIN_SHIFT & DOMAIN_MASK) as usize, (self.0 >> PORT_SHIFT & PORT_MASK) as usize))
+        Some(((self.0 >> DOMAIN_SHIFT & DOMAIN_MASK) as usize, (self.0 & PORT_MASK) as usize))
     }
 
     /// What the port is bound to.
