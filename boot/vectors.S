@@ -194,7 +194,7 @@ send:
     bl      guest_sends_otherwise
     b       guest_resume
 
-// No hypercall: x18 = ESR_EL2, x0 = SP. Calls need no more registers than are spilled; a load or store may name any.
+// No hypercall: x18 = ESR_EL2, x0 = SP.
 sync_otherwise:
     mov     x1, x18
     lsr     x18, x18, #26
@@ -205,19 +205,19 @@ sync_otherwise:
 resume_with_result:
     ldp     x0, x1, [sp]
     resume_briefly
-1:  spill_rest
+1:  mov     w2, #{SPILLED}
+    cmp     x18, #{EC_SYSREG}
+    b.eq    2f
     bl      guest_sync_briefly
-    cbnz    x0, continue_filled
-    ldp     x0, x1, [sp]
-    ldr     x18, [sp, #144]
-    ldr     x30, [sp, #240]
-    fill_low
-    return_to_guest
+    cbz     x0, resume_with_result
+    b       guest_continue
+2:  bl      guest_sysreg_briefly
+    cbz     x0, resume_with_result
+    // guest_continue follows.
 
 // Behind a trap that turned out to take longer: x0 = the handler that continues.
 guest_continue:
     spill_rest
-continue_filled:
     mov     x1, x0
     mov     x0, sp
     mov     x29, #0

@@ -7,7 +7,7 @@
 //! None of them looks at the doorbell when it is done: whoever else rang it has sent an SGI, which interrupts the
 //! guest at once, and what this pCPU rang itself is known ([`Pcpu::has_rung_itself`]).
 
-use portunus::addr::{Gva, Port};
+use portunus::addr::{Gva, IntId, Port};
 use portunus::evtchn::Sent;
 use portunus::hypercall::{self, Outcome, dispatch};
 use portunus::sched::Slot;
@@ -15,7 +15,7 @@ use portunus::vdev::smccc;
 use portunus::vgic::{ListRegisters, Listed, Upcall};
 
 use super::memory::GuestMemory;
-use super::pcpu::{DOORBELL, Pcpu, Vcpu};
+use super::pcpu::{DOORBELL, Local, Pcpu, Vcpu};
 use super::{guest_irq, guest_left, guest_sent, guest_sync, guest_unanswered};
 use crate::arch::aarch64::gic::{self, Interface, Taken};
 use crate::arch::aarch64::gicv2::{self, Ahead, Frames};
@@ -29,6 +29,7 @@ pub(super) type Rest = Option<extern "C" fn(&mut TrapFrame)>;
 const SENT: u64 = 0;
 /// When it was sent, and somebody on this pCPU may have to be told.
 const SENT_TO_OURSELVES: u64 = 1;
+const _: () = assert!(SENT == 0 && SENT_TO_OURSELVES == 1);
 /// When nothing was done: the general way has to be taken.
 const NOT_SENT: u64 = 2;
 
@@ -38,8 +39,8 @@ extern "C" fn guest_sends(_command: u64, argument: u64) -> u64 {
     let Some(call) = percpu::this().calling() else { return NOT_SENT };
     let Some(port) = GuestMemory::peek_word(Gva::new(argument)) else { return NOT_SENT };
     match call.sender.send(Port::new(port), call) {
-        // The CPU is asked for anew, so that nothing is kept meanwhile.
-        Ok(Sent::Fresh) if percpu::this().has_rung_itself() => SENT_TO_OURSELVES,
+        // The CPU is asked for anew, so that nothing is kept meanwhile. The number is SENT or SENT_TO_OURSELVES.
+        Ok(Sent::Fresh) => percpu::this().rung_by_itself().into(),
         Ok(_) => SENT,
         Err(_) => NOT_SENT,
     }
@@ -110,21 +111,27 @@ extern "C" fn guest_irq_briefly() -> Rest {
 }
 
 fn irq_of_gicv3() -> Rest {
-    let intid = gicv3::acknowledge()?;
+    let taken = gicv3::acknowledge_any();
+    if taken != DOORBELL {
+        return other_irq_of_gicv3(taken);
+    }
+    gicv3::drop_priority(DOORBELL);
+    gicv3::deactivate(DOORBELL);
     let pcpu = percpu::this();
     // SAFETY: entry points are not re-entered, and this reference ends with this function.
-    let local = unsafe { pcpu.local() }?;
-    if intid != DOORBELL {
-        return other_irq(pcpu, Taken::v3(intid));
-    }
-    gicv3::drop_priority(intid);
-    gicv3::deactivate(intid);
-    let slot = local.loaded?;
+    let Local { loaded, vcpus, interface, .. } = unsafe { pcpu.local() }?;
+    let slot = (*loaded)?;
     if !pcpu.doorbell.take_upcall_alone(slot) {
         return Some(guest_left);
     }
-    let (vcpu, Interface::V3(lists)) = local.current_and_interface()? else { return Some(guest_left) };
+    let (Some(vcpu), Interface::V3(lists)) = (vcpus.get_mut(slot.index()), interface) else { return None };
     upcall(vcpu, lists, pcpu, slot)
+}
+
+#[cold]
+#[inline(never)]
+fn other_irq_of_gicv3(taken: IntId) -> Rest {
+    other_irq(percpu::this(), Taken::v3(gicv3::is_interrupt(taken).then_some(taken)?))
 }
 
 /// The doorbell is in memory, where looking is cheap: its SGI is withdrawn, not taken and ended, and the three accesses
@@ -157,18 +164,35 @@ fn other_irq(pcpu: &Pcpu, taken: Taken) -> Rest {
     let local = unsafe { pcpu.local() }?;
     let (intid, timer) = (taken.intid(), &local.world.timer);
     let is_virtual = intid == timer.virt;
-    let slot = local.loaded?;
     if !is_virtual && intid != timer.phys {
         local.acknowledged = Some(taken);
         return Some(guest_irq);
     }
     gic::drop_priority(taken);
-    let (vcpu, interface) = local.current_and_interface()?;
-    let listed = if timer::is_asserted(is_virtual) {
-        match interface {
-            Interface::V2(lists) => vcpu.domain.vgic.taken_at_once(&mut vcpu.bank, lists, intid),
-            Interface::V3(lists) => vcpu.domain.vgic.taken_at_once(&mut vcpu.bank, lists, intid),
+    let asserted = timer::is_asserted(is_virtual);
+    if asserted && let Some((vcpu, interface)) = local.current_and_interface() {
+        let (vgic, bank) = (&vcpu.domain.vgic, &vcpu.bank);
+        let again = match interface {
+            Interface::V2(lists) => vgic.taken_again(bank, lists, intid),
+            Interface::V3(lists) => vgic.taken_again(bank, lists, intid),
+        };
+        if again {
+            return None;
         }
+    }
+    timer_irq(pcpu, taken, asserted)
+}
+
+/// The interrupt of a timer of the loaded vCPU, its priority dropped.
+#[cold]
+#[inline(never)]
+fn timer_irq(pcpu: &Pcpu, taken: Taken, asserted: bool) -> Rest {
+    // SAFETY: entry points are not re-entered, and the caller's reference is no longer used.
+    let local = unsafe { pcpu.local() }?;
+    let slot = local.loaded?;
+    let (vcpu, interface) = local.current_and_interface()?;
+    let listed = if asserted {
+        vcpu.domain.vgic.taken_at_once(&mut vcpu.bank, interface, taken.intid())
     } else {
         None
     };

@@ -1,81 +1,155 @@
 //! Registers of devices, by the shortest way: loads that have no effect, and SGIs to oneself.
 
-use portunus::addr::{Gva, Ipa};
+use portunus::addr::{Gva, IntId, Ipa};
 use portunus::domain::map;
 use portunus::vdev::abort::{MmioAccess, noted_ipa};
+use portunus::vdev::pl011::Vpl011;
 use portunus::vdev::sysreg::Trapped;
-use portunus::vgic::{Listed, Register, v3};
+use portunus::vgic::{Register, SgiSource, Version, v3};
 
 use super::brief::{Rest, resync_if};
 use super::guest_sync;
-use super::pcpu::{Local, Vcpu};
 use crate::arch::aarch64::gic::Interface;
 use crate::arch::aarch64::start::TrapFrame;
-use crate::arch::aarch64::sysreg::{FAR_EL2, HPFAR_EL2};
+use crate::arch::aarch64::sysreg::{ESR_EL2, FAR_EL2, HPFAR_EL2};
 use crate::arch::aarch64::{guest, percpu};
 
-/// A synchronous exception of a guest in AArch64 state, with syndrome `esr`, that is no HVC; all registers are in the
-/// frame. Called by boot/vectors.S, which after 0 restores those that a function may change.
+/// The last register that is in the frame before the rest of it is filled: x0 to x18.
+pub const SPILLED: u8 = 18;
+/// The last register of all, XZR.
+const ALL: u8 = 31;
+
+/// A synchronous exception of a guest in AArch64 state, with syndrome `esr`, that is neither HVC nor of a system register.
+/// Registers up to `last` are in the frame: a load or store may name any, but most name one of [`SPILLED`]. Called by
+/// boot/vectors.S.
 #[unsafe(no_mangle)]
-extern "C" fn guest_sync_briefly(frame: &mut TrapFrame, esr: u64) -> Rest {
-    if let Some((write, register)) = MmioAccess::plain_word(esr) {
-        return word(frame, write, register);
-    }
-    match Trapped::sends_sgi(esr) {
-        Some(register) => sgi(frame, frame.register(register)),
+extern "C" fn guest_sync_briefly(frame: &mut TrapFrame, esr: u64, last: u8) -> Rest {
+    match MmioAccess::plain_word(esr) {
         None => Some(guest_sync),
+        Some((_, register)) if register > last => Some(guest_filled),
+        Some((false, register)) => load(frame, register),
+        Some((true, register)) => store(frame.register(register)),
+    }
+}
+
+/// The same of a system register.
+#[unsafe(no_mangle)]
+extern "C" fn guest_sysreg_briefly(frame: &mut TrapFrame, esr: u64, last: u8) -> Rest {
+    match Trapped::sends_sgi(esr) {
+        None => Some(guest_sync),
+        Some(register) if register > last => Some(guest_filled),
+        Some(register) => sgi(frame.register(register)),
+    }
+}
+
+/// Either of them with all registers in the frame.
+extern "C" fn guest_filled(frame: &mut TrapFrame) {
+    let esr = ESR_EL2::read();
+    let rest = if Trapped::sends_sgi(esr).is_some() {
+        guest_sysreg_briefly(frame, esr, ALL)
+    } else {
+        guest_sync_briefly(frame, esr, ALL)
+    };
+    if let Some(rest) = rest {
+        rest(frame);
     }
 }
 
 /// ICC_SGI1R_EL1 was written.
-fn sgi(_: &TrapFrame, value: u64) -> Rest {
+#[inline(always)]
+fn sgi(value: u64) -> Rest {
     let pcpu = percpu::this();
-    // SAFETY: entry points are not re-entered, and this reference ends with this function.
+    // SAFETY: entry points are not re-entered, and this reference ends with this function's use of it.
+    let local = unsafe { pcpu.local() }?;
+    let Some((vcpu, Interface::V3(lists))) = local.current_and_interface() else { return Some(guest_sync) };
+    let Some(sgi) = v3::sgi_to_self(vcpu.id, value) else { return Some(guest_sync) };
+    if !vcpu.domain.vgic.sgi_again(&vcpu.bank, lists, sgi, SgiSource::ANONYMOUS) {
+        return first_sgi(sgi, SgiSource::ANONYMOUS);
+    }
+    guest::step_over_word();
+    None
+}
+
+/// An SGI to oneself that is not the same once more.
+#[cold]
+#[inline(never)]
+fn first_sgi(sgi: IntId, source: SgiSource) -> Rest {
+    let pcpu = percpu::this();
+    // SAFETY: entry points are not re-entered, and the caller's reference is no longer used.
     let local = unsafe { pcpu.local() }?;
     let slot = local.loaded?;
-    let (vcpu, Interface::V3(lists)) = local.current_and_interface()? else { return Some(guest_sync) };
-    let Some(sgi) = v3::sgi_to_self(vcpu.id, value) else { return Some(guest_sync) };
-    let listed =
-        vcpu.domain.vgic.sgi_to_self(&mut vcpu.bank, lists, sgi, portunus::vgic::SgiSource::ANONYMOUS);
+    let (vcpu, interface) = local.current_and_interface()?;
+    let listed = vcpu.domain.vgic.sgi_to_self(&mut vcpu.bank, interface, sgi, source);
     guest::step_over_word();
     resync_if(listed, pcpu, slot)
 }
 
-/// A word was loaded from or stored to a place where nothing is mapped.
-fn word(frame: &mut TrapFrame, write: bool, register: u8) -> Rest {
-    /// x19 and up are not restored from the frame unless all are.
-    const PRESERVED: u8 = 19;
+/// Where the guest wanted to go.
+#[inline(always)]
+fn place() -> Ipa {
+    noted_ipa(HPFAR_EL2::read(), Gva::new(FAR_EL2::read()))
+}
+
+/// A word was stored to a place where nothing is mapped.
+#[inline(always)]
+fn store(value: u64) -> Rest {
     let pcpu = percpu::this();
-    // SAFETY: entry points are not re-entered, and this reference ends with this function.
+    // SAFETY: as in `sgi`.
     let local = unsafe { pcpu.local() }?;
-    let ipa = noted_ipa(HPFAR_EL2::read(), Gva::new(FAR_EL2::read()));
-    if write {
-        let slot = local.loaded?;
-        let Some(listed) = store(local, ipa, frame.register(register)) else { return Some(guest_sync) };
-        guest::step_over_word();
-        return resync_if(listed, pcpu, slot);
+    let Some((vcpu, Interface::V2(lists))) = local.current_and_interface() else { return Some(guest_sync) };
+    let register = Register::at(Version::V2, vcpu.id, place());
+    let Some((sgi, source)) = register.and_then(|register| register.sgi_to_self(value)) else {
+        return Some(guest_sync);
+    };
+    if !vcpu.domain.vgic.sgi_again(&vcpu.bank, lists, sgi, source) {
+        return first_sgi(sgi, source);
     }
-    let Some(value) = load(local, ipa) else { return Some(guest_sync) };
+    guest::step_over_word();
+    None
+}
+
+/// A word was loaded from a place where nothing is mapped.
+#[inline(always)]
+fn load(frame: &mut TrapFrame, register: u8) -> Rest {
+    const UART_FLAGS: Ipa = Ipa::new(map::VPL011.get() + Vpl011::FLAGS);
+    let pcpu = percpu::this();
+    // SAFETY: as in `sgi`.
+    let local = unsafe { pcpu.local() }?;
+    let version = local.world.gic;
+    let vcpu = local.current()?;
+    let ipa = place();
+    let value = if ipa == UART_FLAGS {
+        vcpu.domain.uart.as_ref().map(|uart| u64::from(uart.flags()))
+    } else {
+        Register::at(version, vcpu.id, ipa).and_then(|register| register.head(&vcpu.domain.vgic))
+    };
+    match value {
+        Some(value) => loaded(frame, register, value),
+        None => other_load(frame, register, ipa),
+    }
+}
+
+/// A load from another register.
+#[cold]
+#[inline(never)]
+fn other_load(frame: &mut TrapFrame, register: u8, ipa: Ipa) -> Rest {
+    // SAFETY: entry points are not re-entered, and the caller's reference is no longer used.
+    let local = unsafe { percpu::this().local() }?;
+    let version = local.world.gic;
+    let vcpu = local.current()?;
+    let value = match ipa.checked_sub(map::VPL011).filter(|offset| *offset < map::VPL011_SIZE) {
+        Some(offset) => vcpu.domain.uart.as_ref().and_then(|uart| uart.peek(offset)).map(u64::from),
+        None => Register::at(version, vcpu.id, ipa).and_then(|register| register.peek(&vcpu.domain.vgic)),
+    };
+    match value {
+        Some(value) => loaded(frame, register, value),
+        None => Some(guest_sync),
+    }
+}
+
+#[inline(always)]
+fn loaded(frame: &mut TrapFrame, register: u8, value: u64) -> Rest {
     frame.set_register(register, value);
     guest::step_over_word();
-    if register < PRESERVED { None } else { Some(all_done) }
-}
-
-/// Nothing is left to do; all registers are restored.
-extern "C" fn all_done(_: &mut TrapFrame) {}
-
-fn load(local: &mut Local, ipa: Ipa) -> Option<u64> {
-    let version = local.world.gic;
-    let vcpu: &mut Vcpu = local.current()?;
-    if let Some(offset) = ipa.checked_sub(map::VPL011).filter(|offset| *offset < map::VPL011_SIZE) {
-        return vcpu.domain.uart.as_ref()?.peek(offset).map(u64::from);
-    }
-    Register::at(version, vcpu.id, ipa)?.peek(&vcpu.domain.vgic)
-}
-
-fn store(local: &mut Local, ipa: Ipa, value: u64) -> Option<Listed> {
-    let version = local.world.gic;
-    let (vcpu, Interface::V2(lists)) = local.current_and_interface()? else { return None };
-    let (sgi, source) = Register::at(version, vcpu.id, ipa)?.sgi_to_self(value)?;
-    Some(vcpu.domain.vgic.sgi_to_self(&mut vcpu.bank, lists, sgi, source))
+    None
 }

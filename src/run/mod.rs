@@ -25,6 +25,7 @@ mod runstate;
 mod watchdog;
 mod world;
 
+pub use device::SPILLED;
 pub use end::nothing_to_run;
 pub use interrupt::{remind_of_console, this_cpu};
 pub use keeper::Keeper;

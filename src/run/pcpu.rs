@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 use portunus::addr::{Affinity, CpuId, IntId, PaSpan, VcpuId};
 use portunus::evtchn::Bell;
@@ -32,8 +32,8 @@ pub const DOORBELL: IntId = IntId::new(0);
 pub struct Pcpu {
     /// What its vectors do first, in the words of boot/vectors.S.
     protection: AtomicU32,
-    /// It has rung its own doorbell, for which no interrupt comes. For the CPU itself.
-    rung_by_itself: AtomicBool,
+    /// 1 if it has rung its own doorbell, for which no interrupt comes. For the CPU itself.
+    rung_by_itself: AtomicU32,
     /// The vCPU that is loaded, as the caller of hypercalls; null if none is. For the CPU itself.
     calling: AtomicPtr<Call>,
     /// Which of its vCPUs somebody wants it to look at.
@@ -131,7 +131,7 @@ impl Pcpu {
         Self {
             protection: AtomicU32::new(0),
             calling: AtomicPtr::new(core::ptr::null_mut()),
-            rung_by_itself: AtomicBool::new(false),
+            rung_by_itself: AtomicU32::new(0),
             cpu,
             affinity,
             gic,
@@ -168,12 +168,18 @@ impl Pcpu {
     /// Whether it has rung its own doorbell since [`forget_ringing`](Self::forget_ringing). On this CPU itself.
     #[inline(always)]
     pub fn has_rung_itself(&self) -> bool {
+        self.rung_by_itself() != 0
+    }
+
+    /// The same as a number, 1 or 0.
+    #[inline(always)]
+    pub fn rung_by_itself(&self) -> u32 {
         self.rung_by_itself.load(Relaxed)
     }
 
     /// It is about to look at its doorbell. On this CPU itself.
     pub fn forget_ringing(&self) {
-        self.rung_by_itself.store(false, Relaxed);
+        self.rung_by_itself.store(0, Relaxed);
     }
 
     /// The first address behind its stack.
@@ -268,7 +274,7 @@ impl Pcpu {
     fn ring(&self, word: &AtomicU64, slot: u32, from: &Self) {
         let before = word.fetch_or(1u64.wrapping_shl(slot), SeqCst);
         if core::ptr::eq(self, from) {
-            from.rung_by_itself.store(true, Relaxed);
+            from.rung_by_itself.store(1, Relaxed);
         } else if before == 0 {
             gic::send_sgi(DOORBELL, &self.doorbell.sgi);
         }

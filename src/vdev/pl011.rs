@@ -123,6 +123,20 @@ impl Vpl011 {
         }
     }
 
+    /// Offset of the flag register, which guests read before each byte.
+    pub const FLAGS: u64 = reg::FR;
+
+    /// What the flag register reads as.
+    #[inline(always)]
+    #[must_use]
+    pub fn flags(&self) -> u32 {
+        match self.received.waiting() {
+            0 => fr::TXFE | fr::RXFE,
+            1..FIFO => fr::TXFE,
+            FIFO.. => fr::TXFE | fr::RXFF,
+        }
+    }
+
     /// What the register at `offset` reads as, by words, if reading it has no effect.
     #[inline]
     #[must_use]
@@ -207,11 +221,7 @@ impl Vpl011 {
 
     fn register(&self, offset: u64) -> u32 {
         match offset {
-            reg::FR => match self.received.waiting() {
-                0 => fr::TXFE | fr::RXFE,
-                1..FIFO => fr::TXFE,
-                FIFO.. => fr::TXFE | fr::RXFF,
-            },
+            reg::FR => self.flags(),
             reg::IMSC => self.mask.load(Ordering::Relaxed),
             reg::RIS => self.raw(),
             reg::MIS => self.raw() & self.mask.load(Ordering::Relaxed),

@@ -87,6 +87,11 @@ impl Bank {
         tokens as u32 | (tokens >> 32) as u32 | self.asserted()
     }
 
+    /// Whether there is a token for one of the interrupts in `mask`.
+    pub fn has_token(&self, mask: u32) -> bool {
+        self.tokens.load(SeqCst) & spread(mask) != 0
+    }
+
     /// Which interrupts are pending by their input alone.
     pub fn asserted(&self) -> u32 {
         self.line.load(SeqCst) & !self.edge.load(SeqCst)

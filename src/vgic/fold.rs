@@ -70,6 +70,7 @@ impl Vgic {
     /// The part of [`observe`](Self::observe) that concerns the interrupt alone.
     pub(super) fn publish<H: ListRegisters>(&self, local: &mut LrBank, hw: &mut H, index: u32, irq: Irq<'_>) {
         let Some(&was) = local.slot(index) else { return };
+        local.again &= !(1 << index);
         let now = hw.read(index as usize);
         if was.pending && !now.pending {
             irq.consume();

@@ -17,6 +17,7 @@ pub enum Register {
 
 impl Register {
     /// The register that `vcpu` finds at `ipa`, if it lies in an emulated frame.
+    #[inline(always)]
     #[must_use]
     pub fn at(version: Version, vcpu: VcpuId, ipa: Ipa) -> Option<Self> {
         match version {
@@ -38,10 +39,21 @@ impl Register {
         }
     }
 
+    /// Reads a word of it, if it is one of the few at the beginning of the distributor: its enable, which is polled after
+    /// changes (RWP), its type and its implementer. `None` of others.
+    #[inline(always)]
+    #[must_use]
+    pub fn head(self, vgic: &Vgic) -> Option<u64> {
+        match self {
+            Self::V2(register) => vgic.head_v2(register),
+            Self::V3(v3::Register::Distributor(offset)) => vgic.head(offset),
+            Self::V3(v3::Register::Redistributor(..)) => None,
+        }
+    }
+
     /// Reads a word of it, where that shows nothing that the guest changes without a trap: enables, priorities, routes and
     /// identification, but not what is pending or active. So no [`fold`](Vgic::fold) is needed before. `None` of others,
     /// which may all the same be [read](Self::read).
-    #[inline(always)]
     #[must_use]
     pub fn peek(self, vgic: &Vgic) -> Option<u64> {
         let offset = match self {

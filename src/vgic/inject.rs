@@ -5,6 +5,7 @@
 //! chooses anew what the list registers should hold (see `refill`), `unload` folds and empties them. A vCPU that
 //! is not loaded has no state outside the shared words and its [`LrBank`], so there is nothing to save.
 
+use super::bank::Bank;
 use super::state::Vgic;
 use super::sync::{SeqCst, bits};
 use super::{ListRegisters, Lr, LrBank, MAX_LRS, Maintenance, PhysicalGic, UPCALL, VcpuSet};
@@ -76,8 +77,17 @@ impl Vgic {
 
     /// An event was sent to the loaded vCPU and its `evtchn_upcall_pending` set: makes the upcall pending, the
     /// short way. An upcall that the guest is just handling becomes pending again behind it.
+    ///
+    /// No change that another vCPU made to the upcall, such as to disable it, waits to be looked at: the caller has
+    /// seen that the attention bit is clear.
     #[inline(always)]
     pub fn upcall<H: ListRegisters>(&self, local: &mut LrBank, hw: &mut H) -> Upcall {
+        if local.again & 1 != 0 && hw.again(0) { Upcall::Queued } else { self.first_upcall(local, hw) }
+    }
+
+    /// [`upcall`](Self::upcall), where list register 0 may hold anything.
+    #[inline(never)]
+    fn first_upcall<H: ListRegisters>(&self, local: &mut LrBank, hw: &mut H) -> Upcall {
         let Some(private) = self.private(local.vcpu) else { return Upcall::Latched };
         let bank = &private.bank;
         if bank.line.load(SeqCst) & UPCALL_BIT == 0 {
@@ -89,29 +99,14 @@ impl Vgic {
         if local.waiting {
             return Upcall::Resync;
         }
-        let Some(slot) = local.slots.first_mut() else { return Upcall::Latched };
-        if local.used & 1 == 0 {
-            let priority = bank.priority(UPCALL.get());
-            *slot = Lr { vintid: UPCALL, priority, ..Lr::EMPTY };
+        if local.used & 1 != 0 {
+            let before = hw.pend(0);
+            local.upcall_pended(bank, before);
         } else {
-            // What the guest did to the last one is published on the way.
-            let (pending, active) = hw.pend(0);
-            if pending {
-                return Upcall::Queued;
-            }
-            if slot.pending {
-                bank.consume(UPCALL_BIT);
-            }
-            if slot.active != active {
-                bank.set_active(UPCALL_BIT, active);
-                slot.active = active;
-            }
-            slot.pending = true;
-            return Upcall::Queued;
+            let priority = bank.priority(UPCALL.get());
+            local.put(hw, 0, Lr { vintid: UPCALL, priority, pending: true, ..Lr::EMPTY });
         }
-        slot.pending = true;
-        local.used |= 1;
-        hw.write(0, *slot);
+        local.upcall_comes_again(bank);
         Upcall::Queued
     }
 
@@ -176,5 +171,29 @@ impl Vgic {
                 private.bank.drive(UPCALL_BIT, upcall);
             }
         }
+    }
+}
+
+impl LrBank {
+    /// List register 0 was made pending, and was pending or active `before`: publishes what the guest had done to it.
+    fn upcall_pended(&mut self, bank: &Bank, (pending, active): (bool, bool)) {
+        let Some(slot) = self.slots.first_mut() else { return };
+        if pending {
+            return;
+        }
+        if slot.pending {
+            bank.consume(UPCALL_BIT);
+        }
+        if slot.active != active {
+            bank.set_active(UPCALL_BIT, active);
+        }
+        slot.active = active;
+        slot.pending = true;
+    }
+
+    /// List register 0 was made pending. The next upcall is the same once more if this one is for the line alone.
+    fn upcall_comes_again(&mut self, bank: &Bank) {
+        let plain = self.slots.first().is_some_and(|slot| slot.pending && !slot.active);
+        self.again = self.again & !1 | u32::from(plain && !bank.has_token(UPCALL_BIT));
     }
 }

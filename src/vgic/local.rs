@@ -26,6 +26,10 @@ pub struct LrBank {
     pub(super) held_active: u32,
     /// For each SGI that is active, its sender.
     pub(super) senders: [u8; 16],
+    /// For each private interrupt, the list register that it was put into last.
+    pub(super) places: [u8; 32],
+    /// List registers whose interrupt may come again by the shortest way (see `short`): bit `n` for list register `n`.
+    pub(super) again: u32,
 }
 
 impl LrBank {
@@ -44,6 +48,8 @@ impl LrBank {
             held: 0,
             held_active: 0,
             senders: [0; 16],
+            places: [0; 32],
+            again: 0,
         }
     }
 
@@ -72,7 +78,19 @@ impl LrBank {
 
     /// The list register that holds `intid`, if one does.
     pub(super) fn find(&self, intid: IntId) -> Option<u32> {
-        bits(self.used).find(|&index| self.slot(index).is_some_and(|lr| lr.vintid == intid))
+        let holds = |index: &u32| self.slot(*index).is_some_and(|lr| lr.vintid == intid);
+        match self.places.get(intid.index()) {
+            Some(place) => Some(u32::from(*place)).filter(holds),
+            None => bits(self.used).find(holds),
+        }
+    }
+
+    /// The list register that the private interrupt `intid` may come again in.
+    #[inline(always)]
+    pub(super) fn place_again(&self, intid: IntId) -> Option<usize> {
+        let place = *self.places.get(intid.index())?;
+        let lr = self.slots.get(usize::from(place))?;
+        (self.again >> place & 1 != 0 && lr.vintid == intid).then_some(usize::from(place))
     }
 
     /// Writes list register `index` if that changes it.
@@ -83,11 +101,15 @@ impl LrBank {
             hw.write(index as usize, lr);
         }
         self.used |= 1 << index;
+        if let Some(place) = self.places.get_mut(lr.vintid.index()) {
+            *place = index as u8;
+        }
     }
 
     /// Empties list register `index`. What it held.
     pub(super) fn take<H: ListRegisters>(&mut self, hw: &mut H, index: u32) -> Lr {
         self.used &= !(1 << index);
+        self.again &= !(1 << index);
         match self.slots.get_mut(index as usize) {
             Some(slot) => {
                 hw.write(index as usize, Lr::EMPTY);

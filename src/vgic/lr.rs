@@ -72,6 +72,13 @@ impl Lr {
         (raw | ich::GROUP1 | ich::PENDING, (raw & ich::PENDING != 0, raw & ich::ACTIVE != 0))
     }
 
+    /// The same register made pending, if it is neither pending nor active.
+    #[inline(always)]
+    #[must_use]
+    pub const fn again_ich(raw: u64) -> Option<u64> {
+        if raw & (ich::PENDING | ich::ACTIVE) == 0 { Some(raw | ich::GROUP1 | ich::PENDING) } else { None }
+    }
+
     /// What a value read from `ICH_LR<n>_EL2` means.
     #[inline(always)]
     #[must_use]
@@ -133,6 +140,18 @@ pub trait ListRegisters {
             self.write(index, Lr { pending: true, ..lr });
         }
         (lr.pending, lr.active)
+    }
+    /// Makes list register `index`, which is below `count`, pending if it is neither pending nor active, and holds what it
+    /// held when it was written. Whether it was so.
+    ///
+    /// A list register whose interrupt has ended keeps all but its state: its EOI bit counts (ICH_EISR_EL2, GICH_EISR).
+    fn again(&mut self, index: usize) -> bool {
+        let lr = self.read(index);
+        let ended = !lr.is_valid();
+        if ended {
+            self.write(index, Lr { pending: true, ..lr });
+        }
+        ended
     }
     /// Writes list register `index`, which is below `count`.
     fn write(&mut self, index: usize, lr: Lr);

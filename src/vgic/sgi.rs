@@ -29,6 +29,11 @@ impl Senders {
         self.0.fetch_or(u16::from(1u8.wrapping_shl(source.into())), SeqCst);
     }
 
+    /// Whether the token of sender `source` is the queued one and nobody waits.
+    pub fn is_queued_alone(&self, source: u8) -> bool {
+        self.0.load(SeqCst) == 0x100u16.wrapping_shl(source.into())
+    }
+
     /// Who has it pending: bit `s` for sender `s`.
     pub fn pending(&self) -> u8 {
         let word = self.0.load(SeqCst);

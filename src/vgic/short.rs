@@ -5,10 +5,21 @@
 //! the same steps as there. In every other case nothing is placed and [`Listed::Resync`] sends the caller the long
 //! way. A timer's output that has dropped is noticed by the next resync, not here: no hardware promises more, for the
 //! guest that lowered it did not trap either.
+//!
+//! # The same once more
+//!
+//! Most often an interrupt comes, is acknowledged and ended, and comes again, and nobody looked at its list register
+//! meanwhile. To publish that the last one has ended and then that the next one has come would change nothing: the
+//! token that is consumed is replaced by its like, the line and the link stay as they are. So the register is made
+//! pending again and that is all. Which registers this holds for is noted when a short way fills them
+//! (`LrBank::again`), and forgotten when anything reads them back ([`fold`](Vgic::fold)), which every other change of
+//! what is listed begins with. What *other* vCPUs may have changed meanwhile is compared here: tokens and enables. Any
+//! change that comes after the comparison comes after the interrupt and asks for a resync, which finds a list register and
+//! state as if it had been filled the usual way.
 
 use super::refill::Wish;
-use super::state::{Irq, Vgic};
-use super::sync::bits;
+use super::state::{Irq, Private, Vgic};
+use super::sync::{SeqCst, bits};
 use super::{ListRegisters, LrBank, Maintenance, PhysicalGic, SgiSource};
 use crate::addr::IntId;
 
@@ -22,6 +33,22 @@ pub enum Listed {
 }
 
 impl Vgic {
+    /// The loaded vCPU sends SGI `sgi` to itself, as sender `source`, and that is the same once more. Whether it was; if
+    /// not, nothing was done. On its home pCPU.
+    #[inline(always)]
+    #[must_use]
+    pub fn sgi_again<H>(&self, local: &LrBank, hw: &mut H, sgi: IntId, source: SgiSource) -> bool
+    where
+        H: ListRegisters,
+    {
+        let (Some(private), Some(place)) = (self.private(local.vcpu), local.place_again(sgi)) else {
+            return false;
+        };
+        private.senders(sgi.index()).is_some_and(|senders| senders.is_queued_alone(source.get()))
+            && self.may_signal(private, 1 << (sgi.get() % 32))
+            && hw.again(place)
+    }
+
     /// The loaded vCPU sends SGI `sgi` to itself, as sender `source`. On its home pCPU.
     pub fn sgi_to_self<H>(&self, local: &mut LrBank, hw: &mut H, sgi: IntId, source: SgiSource) -> Listed
     where
@@ -37,6 +64,21 @@ impl Vgic {
             self.publish(local, hw, index, irq);
         }
         self.list(local, hw, sgi, irq, present)
+    }
+
+    /// The physical interrupt of the linked PPI `intid` was acknowledged as for [`taken`](Self::taken), and that is the same
+    /// once more. Whether it was; if not, nothing was done.
+    #[inline(always)]
+    #[must_use]
+    pub fn taken_again<H: ListRegisters>(&self, local: &LrBank, hw: &mut H, intid: IntId) -> bool {
+        let (Some(private), Some(place)) = (self.private(local.vcpu), local.place_again(intid)) else {
+            return false;
+        };
+        let bit = 1 << (intid.get() % 32);
+        !private.bank.has_token(bit)
+            && private.bank.line.load(SeqCst) & bit != 0
+            && self.may_signal(private, bit)
+            && hw.again(place)
     }
 
     /// [`taken`](Self::taken), and what follows from it. `None` if `intid` is not linked: then the caller deactivates it.
@@ -60,6 +102,12 @@ impl Vgic {
         irq.bank.drive(irq.bit, true);
         local.held |= irq.bit;
         Some(self.list(local, hw, intid, irq, present))
+    }
+
+    /// Whether the private interrupt `bit` (a mask) is signalled when it is pending.
+    #[inline(always)]
+    fn may_signal(&self, private: &Private, bit: u32) -> bool {
+        private.bank.eligible(bit) != 0 && self.is_enabled()
     }
 
     /// Whether nothing waits for a list register, and none calls for maintenance.
@@ -95,6 +143,7 @@ impl Vgic {
             return Listed::Resync;
         }
         local.put(hw, index, lr);
+        local.again = local.again & !(1 << index) | u32::from(!lr.active && !lr.eoi) << index;
         Listed::Done
     }
 }

@@ -37,6 +37,11 @@ impl SgiSource {
     /// GICv3 does not tell the receiver who sent an SGI.
     pub const ANONYMOUS: Self = Self(0);
 
+    /// Its number.
+    pub(super) const fn get(self) -> u8 {
+        self.0
+    }
+
     /// CPU interface `cpu` of a GICv2, 0 to 7.
     #[must_use]
     pub const fn new(cpu: u8) -> Option<Self> {

@@ -25,7 +25,7 @@ impl Mmio {
     }
 
     /// Reads the 32-bit register at byte `offset`; an offset outside reads zero.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn read32(self, offset: u64) -> u32 {
         if offset >= self.size {
@@ -67,7 +67,7 @@ impl Mmio {
     }
 
     /// Writes the 32-bit register at byte `offset`; an offset outside is ignored.
-    #[inline]
+    #[inline(always)]
     pub fn write32(self, offset: u64, value: u32) {
         if offset < self.size {
             // SAFETY: inside the span that `new` was promised.
@@ -101,5 +101,41 @@ impl Mmio {
             asm!("ldr {}, [{}]", out(reg) value, in(reg) self.base + offset, options(nostack, preserves_flags))
         };
         value
+    }
+}
+
+/// Registers of a device that are known to be at least `SIZE` bytes: an access at a constant offset needs no check when
+/// it runs.
+#[derive(Clone, Copy)]
+pub struct Block<const SIZE: u64>(u64);
+
+impl<const SIZE: u64> Block<SIZE> {
+    /// The first `SIZE` bytes of `span`; `None` if it is smaller.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Mmio::new`].
+    #[must_use]
+    pub const unsafe fn new(span: PaSpan) -> Option<Self> {
+        if span.size() < SIZE { None } else { Some(Self(span.start().get())) }
+    }
+
+    /// As [`Mmio::read32`].
+    #[inline(always)]
+    #[must_use]
+    pub fn read32(self, offset: u64) -> u32 {
+        Mmio { base: self.0, size: SIZE }.read32(offset)
+    }
+
+    /// As [`Mmio::write32`].
+    #[inline(always)]
+    pub fn write32(self, offset: u64, value: u32) {
+        Mmio { base: self.0, size: SIZE }.write32(offset, value);
+    }
+
+    /// The address of the register at byte `offset`.
+    #[must_use]
+    pub const fn address(self, offset: u64) -> u64 {
+        self.0 + offset
     }
 }

@@ -8,7 +8,7 @@ use portunus::mm::stage1::SCTLR_MMU_OFF;
 use portunus::vdev::esr::Esr;
 
 use super::map::Regime;
-use crate::run::Pcpu;
+use crate::run::{Pcpu, SPILLED};
 
 /// ESR_EL2 of `HVC #0xEA1` from AArch64: the class, IL, and the immediate.
 const HYPERCALL: u64 = (Esr::HVC as u64) << 26 | 1 << 25 | hypercall::HVC_IMMEDIATE as u64;
@@ -54,6 +54,8 @@ global_asm!(
     EVENT_CHANNEL_OP = const hypercall::EVENT_CHANNEL_OP,
     SEND = const hypercall::SEND,
     EC_HVC = const Esr::HVC,
+    EC_SYSREG = const Esr::SYSREG,
+    SPILLED = const SPILLED,
     PROTECTION = const Pcpu::PROTECTION,
 );
 

@@ -4,6 +4,8 @@
 mod fake;
 
 #[cfg(not(loom))]
+mod beats;
+#[cfg(not(loom))]
 mod cases;
 #[cfg(not(loom))]
 mod late;

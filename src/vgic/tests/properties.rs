@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::Version;
+use super::beats::{Beat, beats};
 use super::world::{TIMER, UPCALL, World};
 
 #[derive(Clone, Debug)]
@@ -26,6 +27,7 @@ enum Op {
     Fold,
     Unload,
     Load,
+    Beats(Vec<Beat>),
 }
 
 const VCPUS: usize = 3;
@@ -65,6 +67,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Fold),
         1 => Just(Op::Unload),
         2 => Just(Op::Load),
+        3 => beats().prop_map(Op::Beats),
     ]
 }
 
@@ -86,6 +89,7 @@ fn apply(world: &mut World, v: usize, op: &Op) {
         Op::Event(fast) => world.event(v, fast),
         Op::ClearUpcall => world.clear_upcall(v),
         Op::Fold => world.fold(v),
+        Op::Beats(ref beats) if loaded => world.beat(v, beats),
         Op::Load => world.load(v),
         Op::Unload if loaded => world.unload(v),
         Op::Acknowledge if loaded => drop(world.acknowledge(v)),
@@ -100,7 +104,7 @@ fn apply(world: &mut World, v: usize, op: &Op) {
             world.drop_priority(v);
         }
         Op::Deactivate(which) if loaded => world.deactivate(v, which),
-        Op::Unload | Op::Acknowledge | Op::End(_) | Op::DropPriority | Op::Deactivate(_) => {}
+        Op::Unload | Op::Acknowledge | Op::End(_) | Op::DropPriority | Op::Deactivate(_) | Op::Beats(_) => {}
     }
 }
 

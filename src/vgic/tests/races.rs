@@ -5,7 +5,7 @@ use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use loom::thread;
 
 use super::super::v3::Register;
-use super::super::{LrBank, SgiSource, VcpuSet, Vgic, Width};
+use super::super::{Listed, LrBank, SgiSource, VcpuSet, Vgic, Width};
 use super::fake::FakeHw;
 use crate::addr::{IntId, Ipa, VcpuId};
 
@@ -345,4 +345,87 @@ fn take_sgi(home: &mut Home) -> u32 {
     let Some(lr) = home.hw.acknowledge(0x100) else { return 0 };
     home.hw.deactivate_virtual(0);
     1 << lr.source
+}
+
+/// A vCPU that has sent itself SGI 0 and ended it: the next comes the shortest way.
+fn steady(shared: &Shared) -> Home {
+    let mut home = Home::new(0);
+    home.resync(shared);
+    send_to_self(shared, &mut home);
+    assert_eq!(take_sgi(&mut home), 1);
+    home
+}
+
+fn send_to_self(shared: &Shared, home: &mut Home) {
+    let (sgi, source) = (IntId::new(0), SgiSource::ANONYMOUS);
+    if !shared.vgic.sgi_again(&home.local, &mut home.hw, sgi, source)
+        && shared.vgic.sgi_to_self(&mut home.local, &mut home.hw, sgi, source) == Listed::Resync
+    {
+        shared.publish(VcpuSet::one(VcpuId::new(0)));
+    }
+}
+
+#[test]
+fn an_sgi_to_oneself_beside_the_same_from_another_is_neither_lost_nor_doubled() {
+    explore(|| {
+        let shared = Shared::new(1);
+        enable_sgi(&shared);
+        let mut home = steady(&shared);
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || send(&shared, 0))
+        };
+        send_to_self(&shared, &mut home);
+        let mut taken = take_sgi(&mut home);
+        other.join().unwrap();
+        for _ in 0..2 {
+            settle(&shared, &mut [&mut home]);
+            taken += take_sgi(&mut home);
+            home.resync(&shared);
+        }
+        assert!((1..=2).contains(&taken), "taken {taken} times");
+    });
+}
+
+#[test]
+fn an_sgi_to_oneself_beside_a_withdrawal_leaves_nothing_behind() {
+    explore(|| {
+        let shared = Shared::new(1);
+        enable_sgi(&shared);
+        let mut home = steady(&shared);
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || shared.write(SGI_BASE + 0x280, 1))
+        };
+        send_to_self(&shared, &mut home);
+        other.join().unwrap();
+        settle(&shared, &mut [&mut home]);
+        // Taken back, or sent after that: either way it is all there is.
+        let taken = take_sgi(&mut home);
+        home.resync(&shared);
+        assert_eq!((taken <= 1, take_sgi(&mut home)), (true, 0));
+        send_to_self(&shared, &mut home);
+        settle(&shared, &mut [&mut home]);
+        assert_eq!(take_sgi(&mut home), 1, "the next was lost");
+    });
+}
+
+#[test]
+fn an_sgi_to_oneself_beside_a_disable_waits_for_the_enable() {
+    explore(|| {
+        let shared = Shared::new(1);
+        enable_sgi(&shared);
+        let mut home = steady(&shared);
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || shared.write(SGI_BASE + 0x180, 1))
+        };
+        send_to_self(&shared, &mut home);
+        other.join().unwrap();
+        settle(&shared, &mut [&mut home]);
+        assert_eq!(take_sgi(&mut home), 0, "delivered though disabled");
+        shared.write(SGI_BASE + 0x100, 1);
+        settle(&shared, &mut [&mut home]);
+        assert_eq!(take_sgi(&mut home), 1, "forgotten while disabled");
+    });
 }

@@ -258,7 +258,9 @@ impl World {
         let source = if self.is_v2() { v as u8 } else { 0 };
         let cpu = &mut self.cpus[v];
         let (id, source) = (IntId::new(sgi), SgiSource::new(source).unwrap());
-        if self.vgic.sgi_to_self(&mut cpu.local, &mut cpu.hw, id, source) == Listed::Resync {
+        if !self.vgic.sgi_again(&cpu.local, &mut cpu.hw, id, source)
+            && self.vgic.sgi_to_self(&mut cpu.local, &mut cpu.hw, id, source) == Listed::Resync
+        {
             self.wake(VcpuSet::one(vcpu(v)));
         }
         self.model.irq(v, sgi).latch |= if self.is_v2() { 1 << v } else { 1 };
@@ -329,6 +331,17 @@ impl World {
         Some(intid)
     }
 
+    /// The same without another exit, if the handler has dealt with the cause or the interrupt is pending once more.
+    pub fn end_quietly(&mut self, v: usize) {
+        let Some((intid, _)) = self.cpus[v].running.pop() else { return };
+        self.cpus[v].hw.deactivate_virtual(intid);
+        let cpu = &self.cpus[v];
+        if cpu.upcall && cpu.hw.holds(intid).is_none() {
+            return self.ended(v, intid);
+        }
+        self.model.irq(v, intid).active = false;
+    }
+
     /// An upcall whose line is still up comes again with the next exit, so here is one.
     fn ended(&mut self, v: usize, intid: u32) {
         self.model.irq(v, intid).active = false;
@@ -379,6 +392,9 @@ impl World {
         }
         cpu.hw.active_ppis |= 1 << TIMER;
         self.shortly = !self.shortly;
+        if self.shortly && self.vgic.taken_again(&cpu.local, &mut cpu.hw, IntId::new(TIMER)) {
+            return Some(Listed::Done);
+        }
         if self.shortly {
             let listed = self.vgic.taken_at_once(&mut cpu.local, &mut cpu.hw, IntId::new(TIMER)).unwrap();
             return Some(listed);
@@ -422,6 +438,17 @@ impl World {
         panic!("the pCPUs never come to rest");
     }
 
+    /// What the guest could acknowledge is what the model has to offer.
+    pub fn compare_offer(&self, v: usize) {
+        let cpu = &self.cpus[v];
+        let running = cpu.running_priority();
+        let best = self.model.best(v, running);
+        match cpu.hw.highest_pending().filter(|lr| u16::from(lr.priority) < running) {
+            Some(lr) => assert!(best.contains(&lr.vintid.get()), "v{v}: {lr:?} offered, not {best:?}"),
+            None => assert!(best.is_empty(), "v{v}: nothing offered, {best:?} expected; {:?}", cpu.hw.lrs),
+        }
+    }
+
     /// Everything the guest can see is as in the model.
     pub fn compare(&mut self) {
         for v in 0..self.cpus.len() {
@@ -430,18 +457,9 @@ impl World {
             if loaded {
                 let woken = self.vgic.fold(&mut cpu.local, &mut cpu.hw);
                 assert!(woken.is_empty(), "nothing was left to do");
-                let running = cpu.running_priority();
-                let best = self.model.best(v, running);
-                let offered = cpu.hw.highest_pending().filter(|lr| u16::from(lr.priority) < running);
-                match offered {
-                    Some(lr) => {
-                        assert!(best.contains(&lr.vintid.get()), "v{v}: {lr:?} offered, not {best:?}")
-                    }
-                    None => {
-                        assert!(best.is_empty(), "v{v}: nothing offered, {best:?} expected; {:?}", cpu.hw.lrs)
-                    }
-                }
+                self.compare_offer(v);
             }
+            let cpu = &mut self.cpus[v];
             let ready: Vec<_> = self.model.ready(v).map(|(intid, _)| intid).collect();
             let deliverable = self.vgic.deliverable(&cpu.local, cpu.upcall, 0xff);
             // The timer of a vCPU that is not loaded is watched by its home pCPU, not by the virtual GIC.

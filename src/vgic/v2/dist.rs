@@ -82,14 +82,20 @@ impl Vgic {
             Place::Array(array) => self.read_spis(array, width),
             Place::Targets(first) => gather(width, |i| self.targets(vcpu, first + i)),
             Place::SgiPending(first, _) => gather(width, |i| self.sgi_senders(vcpu, first + i)),
-            Place::Word => match register.offset {
-                CTLR => u64::from(self.is_enabled()) * ENABLE,
-                TYPER => self.spis.len() as u64 | (self.cpus.len().clamp(1, MAX_VCPUS) as u64 - 1) << 5,
-                IIDR => IIDR_VALUE,
-                PIDR2 => PIDR2_VALUE,
-                _ => 0,
-            },
+            Place::Word if register.offset == PIDR2 => PIDR2_VALUE,
+            Place::Word => self.head_v2(register).unwrap_or(0),
         })
+    }
+
+    /// The word at one of the first places of the distributor, before what there is for each of many interrupts.
+    #[inline(always)]
+    pub(in super::super) fn head_v2(&self, register: Register) -> Option<u64> {
+        match register.offset {
+            CTLR => Some(u64::from(self.is_enabled()) * ENABLE),
+            TYPER => Some(self.spis.len() as u64 | (self.cpus.len().clamp(1, MAX_VCPUS) as u64 - 1) << 5),
+            IIDR => Some(IIDR_VALUE),
+            _ => None,
+        }
     }
 
     /// Writes a register of a GICv2. Bits of `value` above `width` are ignored. Returns who needs attention.

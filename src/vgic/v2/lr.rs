@@ -39,6 +39,13 @@ impl Lr {
         (raw | PENDING, (raw & PENDING != 0, raw & ACTIVE != 0))
     }
 
+    /// The same register made pending, if it is neither pending nor active.
+    #[inline(always)]
+    #[must_use]
+    pub const fn again_gich(raw: u32) -> Option<u32> {
+        if raw & (PENDING | ACTIVE) == 0 { Some(raw | PENDING) } else { None }
+    }
+
     /// What a value read from `GICH_LR<n>` means.
     #[inline(always)]
     #[must_use]

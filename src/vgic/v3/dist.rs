@@ -29,13 +29,25 @@ impl Vgic {
         }
         let value = match offset {
             IROUTER..IROUTER_END => return self.read_route(offset, width),
-            CTLR => ARE_DS | if self.is_enabled() { ENABLE_GRP1 } else { 0 },
-            TYPER => self.typer(),
-            IIDR => IIDR_VALUE,
-            PIDR2 => PIDR2_VALUE,
-            _ => return Ok(0),
+            PIDR2 => Some(PIDR2_VALUE),
+            _ => self.head(offset),
         };
-        if width == Width::Word { Ok(value) } else { Err(Refused) }
+        match value {
+            None => Ok(0),
+            Some(value) if width == Width::Word => Ok(value),
+            Some(_) => Err(Refused),
+        }
+    }
+
+    /// The word at one of the first places of the distributor, before what there is for each of many interrupts.
+    #[inline(always)]
+    pub(in super::super) fn head(&self, offset: u64) -> Option<u64> {
+        match offset {
+            CTLR => Some(ARE_DS | if self.is_enabled() { ENABLE_GRP1 } else { 0 }),
+            TYPER => Some(self.typer()),
+            IIDR => Some(IIDR_VALUE),
+            _ => None,
+        }
     }
 
     pub(super) fn write_distributor(
@@ -57,6 +69,7 @@ impl Vgic {
     }
 
     /// GICD_TYPER: ITLinesNumber, CPUNumber, ten INTID bits, No1N.
+    #[inline(always)]
     fn typer(&self) -> u64 {
         let lines = self.spis.len() as u64;
         let cpus = self.cpus.len().min(8).saturating_sub(1) as u64;

@@ -73,6 +73,8 @@ impl ListRegisters for Interface {
         #[inline]
         fn pend(self: &mut Self, index: usize) -> (bool, bool);
         #[inline]
+        fn again(self: &mut Self, index: usize) -> bool;
+        #[inline]
         fn write(self: &mut Self, index: usize, lr: Lr);
         fn request(self: &mut Self, wanted: Maintenance);
         fn take_eoi_count(self: &mut Self) -> u32;

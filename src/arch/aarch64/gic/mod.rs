@@ -57,7 +57,8 @@ pub fn init(controller: &Gic, boot: Affinity) -> Result<Private, String> {
 fn init_v2(dist: PaSpan, cpu: PaSpan, hyp: PaSpan, vcpu: PaSpan) -> Result<Private, String> {
     // SAFETY: the tree says that these are the frames; mapped as Device memory by `init`, on the boot CPU.
     let frames = unsafe { gicv2::adopt(dist, cpu, hyp, vcpu) };
-    let frames = frames.ok_or("GICC or GICV is too small for its two pages of registers")?;
+    let frames =
+        frames.ok_or("a frame of the GICv2 is too small for its registers: GICC and GICV have two pages")?;
     frames.init();
     let private = Private::V2(frames);
     private.init()?;
@@ -209,7 +210,8 @@ pub fn end(taken: Taken) {
 }
 
 /// A CPU as the register that sends SGIs names it: worked out once, because every event to another pCPU needs it. For a
-/// GICv2 [`IN_MEMORY`] is set, so that one word says all.
+/// GICv2 [`IN_MEMORY`] is set, and the one word says all: that register's address in bits 47-0, and in bits 55-48 what to
+/// write into its bits 23-16.
 #[repr(transparent)]
 pub struct SgiTarget(AtomicU64);
 
@@ -226,7 +228,8 @@ impl SgiTarget {
     /// On the CPU itself: GICv2 numbers the CPU interfaces in its own way, and shows each CPU only its own number.
     pub fn learn(&self) {
         if let Some(frames) = gicv2::frames() {
-            self.0.store(IN_MEMORY | u64::from(frames.own_bit()) << 16, Ordering::Relaxed);
+            let word = IN_MEMORY | u64::from(frames.own_bit()) << 48 | frames.sgi_register();
+            self.0.store(word, Ordering::Relaxed);
         }
     }
 }
@@ -234,11 +237,14 @@ impl SgiTarget {
 /// Sends SGI `sgi` to the CPU `target`. What was written before is visible to it.
 #[inline(always)]
 pub fn send_sgi(sgi: IntId, target: &SgiTarget) {
+    const ADDRESS: u64 = (1 << 48) - 1;
+    const TARGETS: u32 = 0xff << 16;
     let target = target.0.load(Ordering::Relaxed);
     if target & IN_MEMORY == 0 {
         gicv3::send_sgi(sgi, target);
-    } else if let Some(frames) = gicv2::frames() {
-        frames.send_sgi(sgi, target as u32);
+    } else {
+        // SAFETY: the address that `learn` noted.
+        unsafe { gicv2::send_sgi(target & ADDRESS, sgi, (target >> 32) as u32 & TARGETS) };
     }
 }
 

@@ -67,19 +67,32 @@ impl Frames {
         self.dist.write32(GICD_CPENDSGIR, 0xff);
     }
 
-    /// Sends SGI `sgi` to `targets`, in the form of GICD_SGIR: the list in bits 23-16, the filter above. What was
-    /// written before is visible to them.
-    #[inline(always)]
-    pub fn send_sgi(&self, sgi: IntId, targets: u32) {
-        // SAFETY: a barrier: a write to a device is not ordered with earlier writes to memory by itself (Arm ARM
-        // B2.3).
-        unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
-        self.dist.write32(GICD_SGIR, targets | sgi.get() & 0xf);
+    /// The address of GICD_SGIR.
+    #[must_use]
+    pub fn sgi_register(&self) -> u64 {
+        self.dist.address(GICD_SGIR)
     }
 
     /// Sends SGI `sgi` to all CPUs but this one.
     pub fn send_sgi_to_others(&self, sgi: IntId) {
         const ALL_BUT_SELF: u32 = 1 << 24;
-        self.send_sgi(sgi, ALL_BUT_SELF);
+        // SAFETY: its own register.
+        unsafe { send_sgi(self.sgi_register(), sgi, ALL_BUT_SELF) };
     }
+}
+
+/// Sends SGI `sgi` to `targets`, in the form of GICD_SGIR: the list in bits 23-16, the filter above. What was written before
+/// is visible to them.
+///
+/// # Safety
+///
+/// `register` is what [`Frames::sgi_register`] says.
+#[inline(always)]
+pub unsafe fn send_sgi(register: u64, sgi: IntId, targets: u32) {
+    let value = targets | sgi.get() & 0xf;
+    // SAFETY: a barrier: a write to a device is not ordered with earlier writes to memory by itself (Arm ARM B2.3). The
+    // register is mapped as Device memory for good.
+    unsafe {
+        asm!("dsb ishst", "str {:w}, [{}]", in(reg) value, in(reg) register, options(nostack, preserves_flags))
+    };
 }

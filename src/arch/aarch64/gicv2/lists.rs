@@ -79,6 +79,16 @@ impl Interface {
         }
         before
     }
+
+    /// Makes list register `index`, which reads as `raw`, pending if it is neither pending nor active.
+    #[inline(always)]
+    fn again_if(&self, index: usize, raw: u32) -> bool {
+        let pending = Lr::again_gich(raw);
+        if let Some(pending) = pending {
+            self.frames.hyp.write32(GICH_LR + 4 * index as u64, pending);
+        }
+        pending.is_some()
+    }
 }
 
 impl ListRegisters for Interface {
@@ -101,6 +111,12 @@ impl ListRegisters for Interface {
     fn pend(&mut self, index: usize) -> (bool, bool) {
         let raw = self.read_raw(index);
         self.pend_if(index, raw)
+    }
+
+    #[inline(always)]
+    fn again(&mut self, index: usize) -> bool {
+        let raw = self.read_raw(index);
+        self.again_if(index, raw)
     }
 
     fn request(&mut self, wanted: Maintenance) {
@@ -166,6 +182,11 @@ impl ListRegisters for Ahead<'_> {
     #[inline(always)]
     fn pend(&mut self, index: usize) -> (bool, bool) {
         if index == 0 { self.lists.pend_if(0, self.first) } else { self.lists.pend(index) }
+    }
+
+    #[inline(always)]
+    fn again(&mut self, index: usize) -> bool {
+        if index == 0 { self.lists.again_if(0, self.first) } else { self.lists.again(index) }
     }
 
     #[inline(always)]

@@ -15,6 +15,7 @@
 mod cpu;
 mod lists;
 
+pub use cpu::send_sgi;
 pub use lists::{Ahead, Interface, VirtualCpu};
 
 use alloc::boxed::Box;
@@ -23,7 +24,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use portunus::addr::{IntId, PaSpan};
 
-use super::mmio::Mmio;
+use super::mmio::Block;
 use super::probe;
 
 // Distributor registers, byte offsets (IHI 0048, 4.1.2). Those about INTIDs below 32 are banked for each CPU.
@@ -46,17 +47,21 @@ const GICC_IIDR: u64 = 0x0fc;
 const REPEATED: u64 = 0x1_0000;
 /// The last copy of the first page.
 const LAST_COPY: u64 = 0xf000;
+/// The registers of the distributor.
+const PAGE: u64 = 0x1000;
 /// What the first two pages of a CPU interface take.
 const TWO_PAGES: u64 = 0x2000;
+/// The registers of the virtual interface control, up to the last list register (IHI 0048, 5.3.1).
+const HYP: u64 = 0x200;
 /// One priority for all that EL2 takes: nothing at EL2 preempts anything.
 const PRIORITY: u32 = 0xa0a0_a0a0;
 
 /// The frames of the machine's GICv2.
 pub struct Frames {
-    dist: Mmio,
+    dist: Block<PAGE>,
     /// The CPU interface: its first page, and behind it the page with DIR.
-    cpu: Mmio,
-    hyp: Mmio,
+    cpu: Block<TWO_PAGES>,
+    hyp: Block<HYP>,
     /// The virtual CPU interface, likewise.
     guest: PaSpan,
 }
@@ -89,7 +94,7 @@ pub unsafe fn adopt(dist: PaSpan, cpu: PaSpan, hyp: PaSpan, vcpu: PaSpan) -> Opt
     };
     let (pages_of_cpu, guest) = (pages(cpu)?, pages(vcpu)?);
     // SAFETY: the caller's promise.
-    let [dist, cpu, hyp] = unsafe { [Mmio::new(dist), Mmio::new(pages_of_cpu), Mmio::new(hyp)] };
+    let (dist, cpu, hyp) = unsafe { (Block::new(dist)?, Block::new(pages_of_cpu)?, Block::new(hyp)?) };
     let frames = Box::leak(Box::new(Frames { dist, cpu, hyp, guest }));
     FRAMES.store(frames, Ordering::Relaxed);
     Some(frames)

@@ -55,13 +55,27 @@ fn forget_active_priorities() {
 #[inline(always)]
 #[must_use]
 pub fn acknowledge() -> Option<IntId> {
-    /// 1020 to 1023 are no interrupts (IHI 0069, 2.2.1).
-    const SPECIAL: u64 = 1020;
-    let intid = ICC_IAR1_EL1::read() & 0xff_ffff;
+    let taken = acknowledge_any();
+    is_interrupt(taken).then_some(taken)
+}
+
+/// The same; whether there was one, [`is_interrupt`] says.
+#[inline(always)]
+#[must_use]
+pub fn acknowledge_any() -> IntId {
+    let intid = ICC_IAR1_EL1::read() as u32;
     // SAFETY: a barrier: what the sender of the interrupt wrote before is read after (IHI 0069, 4.1.1; ICC_IAR1_EL1
     // is not ordered with memory accesses otherwise).
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
-    (intid < SPECIAL).then(|| IntId::new(intid as u32))
+    IntId::new(intid)
+}
+
+/// Whether what was acknowledged is an interrupt: 1020 to 1023 are none (IHI 0069, 2.2.1). (Bits 31-24 of ICC_IAR1_EL1
+/// are RES0.)
+#[must_use]
+pub fn is_interrupt(taken: IntId) -> bool {
+    const SPECIAL: u32 = 1020;
+    taken.get() < SPECIAL
 }
 
 /// Lets other interrupts come; this one stays active (EOImode 1).

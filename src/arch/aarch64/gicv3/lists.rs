@@ -137,6 +137,24 @@ impl ListRegisters for Interface {
         before
     }
 
+    #[inline(always)]
+    fn again(&mut self, index: usize) -> bool {
+        macro_rules! again {
+            ($name:literal) => {{
+                let raw: u64;
+                // SAFETY: as in `read_raw` and `write_raw`.
+                unsafe { asm!(concat!("mrs {}, ", $name), out(reg) raw, options(nostack, preserves_flags)) };
+                let pending = Lr::again_ich(raw);
+                if let Some(raw) = pending {
+                    // SAFETY: as above.
+                    unsafe { asm!(concat!("msr ", $name, ", {}"), in(reg) raw, options(nostack, preserves_flags)) };
+                }
+                pending.is_some()
+            }};
+        }
+        with_list_register!(index, again, false)
+    }
+
     fn request(&mut self, wanted: Maintenance) {
         let mut hcr = ICH_HCR_EL2::read() & !(NPIE | LRENPIE);
         if wanted.none_pending {

@@ -7,7 +7,10 @@
 mod cpu;
 mod lists;
 
-pub use cpu::{acknowledge, deactivate, drop_priority, init_cpu, send_sgi, send_sgi_to_others, sgi_target};
+pub use cpu::{
+    acknowledge, acknowledge_any, deactivate, drop_priority, init_cpu, is_interrupt, send_sgi,
+    send_sgi_to_others, sgi_target,
+};
 pub use lists::{Interface, VirtualCpu, guest_threshold, list_registers};
 
 use core::arch::asm;
