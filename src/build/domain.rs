@@ -183,9 +183,8 @@ fn contents(
     };
     let (tree, written) = device_tree(site, planned, channels, layout)?;
     let at = layout.tree.start();
-    let seeding = site.seed.zip(written.seeds).and_then(|(seed, [kaslr, rng])| {
-        let at = [at.checked_add(kaslr as u64)?, at.checked_add(rng as u64)?];
-        Some(Seeding { seed, domain: planned.id, at })
+    let seeding = site.seed.zip(written.seed).and_then(|(seed, offset)| {
+        Some(Seeding { seed, domain: planned.id, at: at.checked_add(offset as u64)? })
     });
     Ok(Contents {
         extents,
@@ -196,7 +195,7 @@ fn contents(
     })
 }
 
-/// The device tree that the domain finds, and where in it its seeds belong.
+/// The device tree that the domain finds, and where in it its seed belongs.
 fn device_tree(
     site: &Site<'_>,
     planned: &DomainPlan,

@@ -50,7 +50,8 @@ struct Bench {
 }
 
 /// Builds everything that the plan names, on the pCPUs that run. The domains start as soon as their pCPUs do.
-/// Guests get seeds if there is one for the machine, and the time if `utc` says it now, in seconds. `refused` tells how many allocations were refused since the heap was sealed.
+/// Guests get seeds if there is one for the machine, and the time if `utc` says it now, in seconds. `refused` tells how many
+/// allocations were refused since the heap was sealed.
 ///
 /// # Errors
 ///

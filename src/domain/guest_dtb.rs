@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::String;
 
 use super::layout::Layout;
-use super::{map, seed};
+use super::map;
 use crate::addr::{Affinity, IntId, IpaSpan, Port, VcpuId};
 use crate::fdt::write::{TooSmall, Writer};
 use crate::plan::Direction;
@@ -31,7 +31,7 @@ pub struct Description<'a> {
     pub vpl011: bool,
     /// Whether there is a `/hypervisor` node, and with which version of Xen's interface.
     pub hypervisor: Option<(u16, u16)>,
-    /// Bytes of `rng-seed`; 0 for no seeds. Their values are left to who knows which life begins.
+    /// Bytes of `rng-seed`; 0 for none. Its value is left to who knows which life begins.
     pub seed: usize,
     /// Its ends of static channels, described below `/hypervisor`.
     pub channels: &'a [Channel<'a>],
@@ -81,8 +81,8 @@ fn specifier(intid: IntId, flags: u32) -> [u32; 3] {
 pub struct Written {
     /// Its size in bytes.
     pub size: usize,
-    /// Where in it the value of `kaslr-seed` is, and that of `rng-seed`: zeroes so far.
-    pub seeds: Option<[usize; 2]>,
+    /// Where in it the value of `rng-seed` is: zeroes so far.
+    pub seed: Option<usize>,
 }
 
 /// Writes the tree into `buffer`.
@@ -95,7 +95,7 @@ pub fn write(buffer: &mut [u8], domain: &Description<'_>, layout: &Layout) -> Re
     tree.begin("")?;
     tree.cells("#address-cells", &[2])?;
     tree.cells("#size-cells", &[2])?;
-    let seeds = chosen(&mut tree, domain, layout.ramdisk)?;
+    let seed = chosen(&mut tree, domain, layout.ramdisk)?;
     cpus(&mut tree, domain)?;
     memory(&mut tree, layout)?;
     gic(&mut tree, domain.gic)?;
@@ -108,15 +108,15 @@ pub fn write(buffer: &mut [u8], domain: &Description<'_>, layout: &Layout) -> Re
         uart(&mut tree)?;
     }
     tree.end()?;
-    Ok(Written { size: tree.finish()?, seeds })
+    Ok(Written { size: tree.finish()?, seed })
 }
 
-/// Answers where the seeds are.
+/// Answers where the seed is.
 fn chosen(
     tree: &mut Writer<'_>,
     domain: &Description<'_>,
     ramdisk: Option<IpaSpan>,
-) -> Result<Option<[usize; 2]>, TooSmall> {
+) -> Result<Option<usize>, TooSmall> {
     tree.begin("chosen")?;
     if !domain.cmdline.is_empty() {
         tree.text("bootargs", &[domain.cmdline])?;
@@ -125,13 +125,9 @@ fn chosen(
         tree.numbers("linux,initrd-start", &[ramdisk.start().get()])?;
         tree.numbers("linux,initrd-end", &[ramdisk.end().get()])?;
     }
-    let mut seeds = None;
-    if domain.seed != 0 {
-        let kaslr = tree.zeroes("kaslr-seed", seed::KASLR)?;
-        seeds = Some([kaslr, tree.zeroes("rng-seed", domain.seed)?]);
-    }
+    let seed = if domain.seed == 0 { None } else { Some(tree.zeroes("rng-seed", domain.seed)?) };
     tree.end()?;
-    Ok(seeds)
+    Ok(seed)
 }
 
 fn cpus(tree: &mut Writer<'_>, domain: &Description<'_>) -> Result<(), TooSmall> {
@@ -334,17 +330,15 @@ mod tests {
     }
 
     #[test]
-    fn seeds_are_where_the_writer_says() {
+    fn the_seed_is_where_the_writer_says() {
         let mut buffer = vec![0; 8192];
         let layout = layout::plan(256 * MIB, Kernel { text_offset: 0, size: MIB }, 8192, 0).unwrap();
         let written = write(&mut buffer, &Description { seed: 29, ..description() }, &layout).unwrap();
-        let [kaslr, rng] = written.seeds.unwrap();
-        buffer[kaslr..kaslr + 8].fill(1);
-        buffer[rng..rng + 29].fill(2);
+        let seed = written.seed.unwrap();
+        buffer[seed..seed + 29].fill(2);
         let tree = Tree::parse(&buffer[..written.size]).unwrap();
-        let value = |name: &str| tree.at("/chosen", |node| node.prop(name).unwrap().value.to_vec());
-        assert_eq!(value("kaslr-seed"), Some(vec![1; 8]));
-        assert_eq!(value("rng-seed"), Some(vec![2; 29]));
+        let value = tree.at("/chosen", |node| node.prop("rng-seed").unwrap().value.to_vec());
+        assert_eq!(value, Some(vec![2; 29]));
     }
 
     #[test]

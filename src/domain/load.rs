@@ -1,7 +1,7 @@
 //! Filling a domain's memory: all of it zeroed, then kernel, ramdisk and device tree put in their places.
 //!
-//! The same steps at boot and at every restart, so that a domain cannot tell its first life from a later one; only the seeds
-//! of its random numbers are new each time. At a restart other domains share the pCPU, so each [`step`](Loading::step) is short: at most [`CHUNK`] bytes. Trusts the
+//! The same steps at boot and at every restart, so that a domain cannot tell its first life from a later one; only the seed
+//! of its random numbers is a new one each time. At a restart other domains share the pCPU, so each [`step`](Loading::step) is short: at most [`CHUNK`] bytes. Trusts the
 //! layout; of the files only what unpacking checks again each time. Nothing is allocated here: [`Contents`] holds what
 //! does not change, and the caller a [`Workspace`] if the kernel is compressed.
 
@@ -36,7 +36,7 @@ pub struct Contents {
     pub ramdisk: Option<(&'static [u8], IpaSpan)>,
     /// The device tree, and where it goes.
     pub tree: (Box<[u8]>, Ipa),
-    /// The seeds in it, if it has any.
+    /// The seed in it, if it has one.
     pub seeding: Option<Seeding>,
 }
 
@@ -110,9 +110,9 @@ impl Loading {
                 let (tree, at) = &contents.tree;
                 put(contents, *at, tree, memory).ok_or(ImageError::NoRoom)?;
                 if let Some(seeding) = &contents.seeding {
-                    seeding
-                        .draw(self.life, |at, value| put(contents, at, value, memory))
-                        .ok_or(ImageError::NoRoom)?;
+                    let value = seeding.draw(self.life);
+                    let value = value.as_flattened().get(..seeding.seed.size()).unwrap_or_default();
+                    put(contents, seeding.at, value, memory).ok_or(ImageError::NoRoom)?;
                 }
                 Stage::Done
             }

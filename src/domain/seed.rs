@@ -1,16 +1,17 @@
 //! Random numbers for guests, made of those that the boot loader left for the machine.
 //!
 //! A kernel without a seed gathers noise for minutes, and until it has enough of it works a long time for each random
-//! number. So each domain finds `rng-seed` and `kaslr-seed` in its device tree, as Linux knows them, if the machine's tree
-//! has an `rng-seed`. They differ for each domain and each of its lives, and tell nothing about each other: they are the
-//! key stream of ChaCha20 (RFC 8439, section 2.3) with the machine's seed as the key, and domain and life as the nonce.
+//! number. So each domain finds an `rng-seed` in its device tree, as Linux knows it, if the machine's tree has one. They differ
+//! for each domain and each of its lives, and tell nothing about each other: they are the key stream of ChaCha20 (RFC 8439,
+//! section 2.3) with the machine's seed as the key, and domain and life as the nonce.
+//!
+//! There is no `kaslr-seed`: a Linux that has one takes its own pages away from user space on every core (KPTI), which makes
+//! system calls dearer, and then has no place for run-state records: it does not know stolen time.
 //!
 //! *Trusts* that the machine's seed is as random as it is long: nobody gets more bytes of `rng-seed` than it has.
 
 use crate::addr::{DomainId, Ipa};
 
-/// Bytes of a `kaslr-seed`: a 64-bit number.
-pub const KASLR: usize = 8;
 /// Bytes of an `rng-seed` at most: what makes a Linux ready.
 const MOST: usize = 32;
 
@@ -21,15 +22,15 @@ pub struct Seed {
     size: usize,
 }
 
-/// A domain's seeds, before each of its lives.
+/// A domain's seed, before each of its lives.
 #[derive(Clone, Copy)]
 pub struct Seeding {
-    /// What they are made of.
+    /// What it is made of.
     pub seed: Seed,
-    /// Whose they are.
+    /// Whose it is.
     pub domain: DomainId,
-    /// Where the value of `kaslr-seed` lies in its memory, and that of `rng-seed`.
-    pub at: [Ipa; 2],
+    /// Where its value lies in the domain's memory.
+    pub at: Ipa,
 }
 
 impl Seed {
@@ -52,17 +53,10 @@ impl Seed {
 }
 
 impl Seeding {
-    /// Has the seeds for a life put in their places; the first life is number 0. `None` as soon as `put` says so.
-    pub fn draw(&self, life: u32, mut put: impl FnMut(Ipa, &[u8]) -> Option<()>) -> Option<()> {
-        let mut bytes = [[0; 4]; 16];
-        for (four, word) in
-            bytes.iter_mut().zip(block(&self.seed.key, [0, life, 0, self.domain.get().into()]))
-        {
-            *four = word.to_le_bytes();
-        }
-        let (rng, rest) = bytes.as_flattened().split_at(MOST);
-        let values = [rest.get(..KASLR)?, rng.get(..self.seed.size)?];
-        self.at.into_iter().zip(values).try_for_each(|(at, value)| put(at, value))
+    /// The value for a life, in the first [`size`](Seed::size) bytes; the first life is number 0.
+    #[must_use]
+    pub fn draw(&self, life: u32) -> [[u8; 4]; 16] {
+        block(&self.seed.key, [0, life, 0, self.domain.get().into()]).map(u32::to_le_bytes)
     }
 }
 
@@ -107,18 +101,11 @@ fn rounds(state: &mut [[u32; 4]; 4], turn: usize) {
 mod tests {
     use super::*;
 
-    /// The `kaslr-seed` and the `rng-seed` of a domain in one of its lives.
-    fn drawn(machine: &[u8], domain: u16, life: u32) -> [Vec<u8>; 2] {
-        let at = [Ipa::new(0), Ipa::new(8)];
-        let seeding = Seeding { seed: Seed::new(machine).unwrap(), domain: DomainId::new(domain), at };
-        let mut values = Vec::new();
-        let put = |at: Ipa, value: &[u8]| {
-            assert_eq!(at.get(), 8 * values.len() as u64);
-            values.push(value.to_vec());
-            Some(())
-        };
-        seeding.draw(life, put).unwrap();
-        values.try_into().unwrap()
+    /// The `rng-seed` of a domain in one of its lives.
+    fn drawn(machine: &[u8], domain: u16, life: u32) -> Vec<u8> {
+        let seed = Seed::new(machine).unwrap();
+        let seeding = Seeding { seed, domain: DomainId::new(domain), at: Ipa::new(0) };
+        seeding.draw(life).as_flattened()[..seed.size()].to_vec()
     }
 
     #[test]
@@ -135,9 +122,9 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for domain in 1..4 {
             for life in 0..4 {
-                let [kaslr, rng] = drawn(b"as long as the machine's seed is", domain, life);
-                assert_eq!((kaslr.len(), rng.len()), (8, 32));
-                assert!(seen.insert(kaslr) && seen.insert(rng));
+                let value = drawn(b"as long as the machine's seed is", domain, life);
+                assert_eq!(value.len(), 32);
+                assert!(seen.insert(value));
             }
         }
     }
@@ -151,7 +138,7 @@ mod tests {
             other[changed] ^= 1;
             assert_ne!(drawn(&whole), drawn(&other), "byte {changed}");
         }
-        assert_eq!(drawn(b"short")[1].len(), 5);
+        assert_eq!(drawn(b"short").len(), 5);
         assert!(Seed::new(&[]).is_none());
     }
 }

@@ -231,14 +231,29 @@ fn busy(name: &str, domains: &[&str]) -> Linux {
     if domains.len() < 2 {
         linux.channels.clear();
     }
-    // Everybody has booted by then, on a busy host too.
+    // Everybody has booted by then.
     linux
         .domains
         .iter_mut()
-        .for_each(|domain| domain.roles = "portunus.busy=50,65 portunus.then=idle".into());
+        .for_each(|domain| domain.roles = "portunus.busy=45,60 portunus.then=idle".into());
     let verdict = if domains.len() == 1 { "alone" } else { "a fair half" };
     linux.wanted = domains.iter().map(|domain| format!("linux: {domain}: busy: {verdict}")).collect();
-    Linux { pcpus: "1", ..linux }
+    // A second is so many instructions, however busy the host is.
+    const COUNTED: [&str; 12] = [
+        "-M",
+        EL2,
+        "-cpu",
+        "cortex-a57",
+        "-smp",
+        "1",
+        "-m",
+        "1G",
+        "-accel",
+        "tcg,thread=single",
+        "-icount",
+        "shift=4,sleep=off",
+    ];
+    Linux { machine: Some(&COUNTED), limit: 900, ..linux }
 }
 
 /// The clock of a domain that shares its CPU does not drift from the counter.

@@ -91,7 +91,7 @@ fn restarting(name: &str, kernel: &str, [times, trips]: [u32; 2], end: &str) -> 
     linux.channels.push([(2, 20), (3, 120)]);
     linux.wanted.extend([
         "linux: domU3: round=1 exit=0 evtchn-ping: 20 round trips, 0 lost, 0 surplus".into(),
-        "linux: domU3: random=ready kaslr=on".into(),
+        "linux: domU3: random=ready".into(),
         format!("domU3 asked to be restarted; restart {times}"),
         format!("domU3 asked to be restarted; restarts: {times}, so it stays off"),
     ]);
