@@ -82,7 +82,11 @@ impl Vgic {
     /// seen that the attention bit is clear.
     #[inline(always)]
     pub fn upcall<H: ListRegisters>(&self, local: &mut LrBank, hw: &mut H) -> Upcall {
-        if local.again & 1 != 0 && hw.again(0) { Upcall::Queued } else { self.first_upcall(local, hw) }
+        if local.comes_again() & 1 != 0 && hw.again(0) {
+            Upcall::Queued
+        } else {
+            self.first_upcall(local, hw)
+        }
     }
 
     /// [`upcall`](Self::upcall), where list register 0 may hold anything.

@@ -28,7 +28,8 @@ pub struct LrBank {
     pub(super) senders: [u8; 16],
     /// For each private interrupt, the list register that it was put into last.
     pub(super) places: [u8; 32],
-    /// List registers whose interrupt may come again by the shortest way (see `short`): bit `n` for list register `n`.
+    /// List registers whose interrupt may come again by the shortest way (see `short`): bit `n` for list register `n`, if
+    /// that is in use. Whoever reads one back, or takes what is in it out, clears its bit.
     pub(super) again: u32,
 }
 
@@ -90,7 +91,13 @@ impl LrBank {
     pub(super) fn place_again(&self, intid: IntId) -> Option<usize> {
         let place = *self.places.get(intid.index())?;
         let lr = self.slots.get(usize::from(place))?;
-        (self.again >> place & 1 != 0 && lr.vintid == intid).then_some(usize::from(place))
+        (self.comes_again() >> place & 1 != 0 && lr.vintid == intid).then_some(usize::from(place))
+    }
+
+    /// The list registers that are in use and may be used once more.
+    #[inline(always)]
+    pub(super) const fn comes_again(&self) -> u32 {
+        self.again & self.used
     }
 
     /// Writes list register `index` if that changes it.

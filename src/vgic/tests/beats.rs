@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{Listed, Upcall, Version};
+use super::super::{Listed, Lr, Upcall, Version};
 use super::world::{TIMER, UPCALL, World};
 use crate::addr::IntId;
 
@@ -19,6 +19,8 @@ pub enum Beat {
     Take,
     /// The guest ends what it acknowledged last.
     End,
+    /// Another vCPU has the pCPU for a while, and leaves something of its own in the list registers.
+    Away,
 }
 
 pub fn beats() -> impl Strategy<Value = Vec<Beat>> {
@@ -28,6 +30,7 @@ pub fn beats() -> impl Strategy<Value = Vec<Beat>> {
         2 => Just(Beat::Event),
         4 => Just(Beat::Take),
         4 => Just(Beat::End),
+        1 => Just(Beat::Away),
     ];
     prop::collection::vec(beat, 1..24)
 }
@@ -72,6 +75,13 @@ impl World {
                     }
                 }
                 Beat::End => self.end_quietly(v),
+                Beat::Away => {
+                    self.unload(v);
+                    for (lr, vintid) in self.cpus[v].hw.lrs.iter_mut().zip([31, 9, 10]) {
+                        *lr = Lr { vintid: IntId::new(vintid), priority: 8, ..Lr::EMPTY };
+                    }
+                    self.load(v);
+                }
             }
             self.serve_quietly(v);
             self.compare_offer(v);
