@@ -185,9 +185,12 @@ vectors_end:
 send:
     bl      guest_sends
     cbnz    x0, 1f
-    ldr     x1, [sp, #8]
+9:  ldr     x1, [sp, #8]
     resume_briefly
-1:  spill_rest                          // not over with that, for the reason in x0
+1:  tbz     x0, #0, 2f
+    bl      guest_sent_to_ourselves     // most of the time there is nothing else to do
+    cbz     x0, 9b
+2:  spill_rest                          // not over with that, for the reason in x0
     mov     x1, x0
     mov     x0, sp
     mov     x29, #0
@@ -208,12 +211,18 @@ resume_with_result:
 1:  mov     w2, #{SPILLED}
     cmp     x18, #{EC_SYSREG}
     b.eq    2f
+    tbnz    x18, #0, 3f                 // WFI, or what happens more seldom
     bl      guest_sync_briefly
     cbz     x0, resume_with_result
     b       guest_continue
 2:  bl      guest_sysreg_briefly
     cbz     x0, resume_with_result
-    // guest_continue follows.
+    b       guest_continue
+3:  spill_rest
+    mov     x0, sp
+    mov     x29, #0
+    bl      guest_waits
+    b       guest_resume
 
 // Behind a trap that turned out to take longer: x0 = the handler that continues.
 guest_continue:

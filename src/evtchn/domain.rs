@@ -52,6 +52,19 @@ pub(super) struct Vcpu {
     pub(super) polling: Word,
 }
 
+/// The upcall interrupt of one vCPU: found once, and asked each time the vCPU is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a>(&'a Vcpu);
+
+impl Line<'_> {
+    /// See [`Events::upcall_line`].
+    #[inline(always)]
+    #[must_use]
+    pub fn is_asserted(self) -> bool {
+        self.0.info.get().is_some_and(|info| info.upcall.get() != 0)
+    }
+}
+
 /// A word of the binary's own about a vCPU, kept here so that whoever sends it an event has it at hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bell(pub usize);
@@ -109,10 +122,13 @@ impl Events {
     /// flag. Sample it whenever the vCPU is about to be entered: the guest lowers it by a plain store.
     #[must_use]
     pub fn upcall_line(&self, id: DomainId, vcpu: VcpuId) -> bool {
-        self.domain(id)
-            .and_then(|domain| domain.vcpu(vcpu))
-            .and_then(|vcpu| vcpu.info.get())
-            .is_some_and(|info| info.upcall.get() != 0)
+        self.line(id, vcpu).is_some_and(Line::is_asserted)
+    }
+
+    /// The upcall interrupt of `vcpu` of domain `id`, if there is such a vCPU.
+    #[must_use]
+    pub fn line(&self, id: DomainId, vcpu: VcpuId) -> Option<Line<'_>> {
+        self.domain(id)?.vcpu(vcpu).map(Line)
     }
 
     /// What was sent on port `port` of domain `id`.

@@ -70,7 +70,7 @@ pub(crate) mod testing;
 pub use bind::{Refusal, Status};
 pub use build::{Bound, Builder};
 pub use deliver::{Attention, Sender, Sent};
-pub use domain::{Bell, Events, Traffic};
+pub use domain::{Bell, Events, Line, Traffic};
 pub use page::{SharedInfo, VcpuInfo};
 pub use port::Binding;
 pub use vcpu::Poll;

@@ -4,33 +4,42 @@ use portunus::sched::Slot;
 use portunus::vgic::VcpuSet;
 
 use super::Here;
-use super::pcpu::{DOORBELL, Vcpu};
-use crate::arch::aarch64::{gic, guest, timer};
+use super::hypercall::Call;
+use super::pcpu::{DOORBELL, NEVER, Pcpu, Vcpu};
+use super::world::World;
+use crate::arch::aarch64::gic::{self, Interface};
+use crate::arch::aarch64::{guest, timer};
 
 /// How often the doorbell is looked at before a guest is entered in any case: a neighbour that rings without end
 /// must not keep this pCPU at EL2. (Its next ring interrupts the guest.)
 const ROUNDS: u32 = 4;
 
 impl Here<'_> {
-    /// Attends to everything and chooses who runs. Returns with a vCPU loaded that can run; until there is one, the
+    /// Attends to everything, if the doorbell was `rung`, and chooses who runs. Returns with a vCPU loaded that can run; until there is one, the
     /// pCPU sleeps here.
     #[cold]
-    pub(super) fn settle(&mut self) {
-        let mut rounds = 0;
+    pub(super) fn settle(&mut self, rung: bool) {
+        let (mut rounds, mut rung) = (0, rung);
         loop {
-            self.attend();
+            let now = timer::now();
+            if rung {
+                self.attend(now);
+            }
             self.local.reschedule = false;
-            let next = self.local.scheduler.pick(timer::now());
-            self.account();
-            if let Some(slot) = next.filter(|slot| self.local.loaded != Some(*slot)) {
-                if self.restart(slot) {
-                    continue;
+            let next = self.local.scheduler.pick(now);
+            match next {
+                Some(slot) if self.local.loaded != Some(slot) => {
+                    if self.restart(slot) {
+                        rung = true;
+                        continue;
+                    }
+                    self.switch_to(slot);
                 }
-                self.switch_to(slot);
-                self.account();
+                _ => self.account(),
             }
             self.share();
-            let busy = self.local.reschedule || self.pcpu.doorbell.is_rung();
+            rung = self.pcpu.doorbell.is_rung();
+            let busy = rung || self.local.reschedule;
             match next {
                 Some(_) if !busy => return,
                 Some(_) if rounds == ROUNDS => {
@@ -41,19 +50,28 @@ impl Here<'_> {
                 }
                 Some(_) => rounds += 1,
                 // Whoever rings without end must not keep an alarm or the console from being heard.
-                None if busy => self.interrupts(),
+                None if busy => {
+                    self.interrupts();
+                    rung = true;
+                }
                 None => {
                     guest::wait_for_interrupt();
                     self.interrupt();
+                    rung = true;
                 }
             }
         }
     }
 
     /// Makes the timer and the trap of WFI fit those who can run now.
+    #[inline]
     pub(super) fn share(&mut self) {
-        let alarms = [self.local.scheduler.next_interrupt(), self.local.console_due, self.local.watchdog_due];
-        timer::set_alarm(alarms.into_iter().flatten().min());
+        let housekeeping = self.local.console_due.min(self.local.watchdog_due);
+        let alarm = self.local.scheduler.next_interrupt().unwrap_or(NEVER).min(housekeeping);
+        if self.local.alarm != alarm {
+            self.local.alarm = alarm;
+            timer::set_alarm((alarm != NEVER).then_some(alarm));
+        }
         let shared = self.local.scheduler.is_shared();
         if self.local.wfi_traps != shared {
             self.local.wfi_traps = shared;
@@ -63,13 +81,14 @@ impl Here<'_> {
 
     /// Looks at every vCPU that somebody rang for. The bits are cleared first: a ring that comes meanwhile is seen
     /// next time.
-    fn attend(&mut self) {
+    #[inline(always)]
+    fn attend(&mut self, now: u64) {
         self.pcpu.forget_ringing();
         let (upcalls, others) = self.pcpu.doorbell.take();
         // Nothing is held here, and who rang for an epoch has begun it before.
         self.world.epochs.observe(&self.pcpu.observer);
         for slot in slots(upcalls & !others) {
-            self.event(slot);
+            self.event(slot, now);
         }
         for slot in slots(others) {
             self.tend(slot);
@@ -77,9 +96,10 @@ impl Here<'_> {
     }
 
     /// An event was sent to the vCPU in `slot`.
-    fn event(&mut self, slot: Slot) {
+    #[inline(always)]
+    fn event(&mut self, slot: Slot, now: u64) {
         if self.local.loaded != Some(slot) {
-            return self.wake_if_ready(slot);
+            return self.wake_for_event(slot, now);
         }
         let Some((vcpu, interface)) = self.local.current_and_interface() else { return };
         if vcpu.domain.vgic.upcall(&mut vcpu.bank, interface) == portunus::vgic::Upcall::Resync {
@@ -90,11 +110,14 @@ impl Here<'_> {
 
     /// Something happened to the vCPU in `slot`: its domain stopped, it was turned on, its interrupts changed, or
     /// its poll ended.
+    #[inline(never)]
     fn tend(&mut self, slot: Slot) {
         let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) else { return };
         if let Some(ended) = vcpu.domain.stopped() {
             return self.retire(slot, ended);
         }
+        // Once one of them has a record, all are looked after.
+        self.local.accounts |= vcpu.call.is_some_and(|call| call.record.is_registered());
         if vcpu.keeper.is_some() {
             self.watch(slot);
         }
@@ -118,17 +141,9 @@ impl Here<'_> {
         self.refill();
     }
 
-    /// Looks whether a timer of the loaded vCPU whose interrupt was taken asserts it no more: the guest may have stopped
-    /// or reprogrammed it before it acknowledged, and nothing else tells. Answers the vCPU if so.
+    /// See [`sample_timers`]. Answers the vCPU if a timer has dropped its line.
     pub(super) fn sample_timers(&mut self) -> VcpuSet {
-        let (virt, phys) = (self.world.timer.virt, self.world.timer.phys);
-        let Some(vcpu) = self.local.current() else { return VcpuSet::EMPTY };
-        [(virt, true), (phys, false)]
-            .into_iter()
-            .filter(|(intid, is_virtual)| vcpu.bank.holds(*intid) && !timer::is_asserted(*is_virtual))
-            .fold(VcpuSet::EMPTY, |dropped, (intid, _)| {
-                dropped.union(vcpu.domain.vgic.set_line(vcpu.id, intid, false))
-            })
+        self.local.current().map_or(VcpuSet::EMPTY, |vcpu| sample_timers(vcpu, self.world))
     }
 
     /// Fills the list registers of the loaded vCPU, whatever its timers do.
@@ -140,10 +155,30 @@ impl Here<'_> {
         vcpu.domain.publish(woken, pcpu);
     }
 
+    /// Wakes the vCPU in `slot`, which is not loaded, if it sleeps and has a reason not to, of which an event is the likely
+    /// one.
+    fn wake_for_event(&mut self, slot: Slot, now: u64) {
+        if !self.pcpu.is_asleep(slot) {
+            return;
+        }
+        let Some(vcpu) = self.local.vcpus.get(slot.index()) else { return };
+        if !vcpu.polling
+            && vcpu.call.is_some_and(|call| call.line.is_asserted())
+            && vcpu.domain.vgic.upcall_wakes(&vcpu.bank, vcpu.registers.threshold())
+        {
+            self.rouse(slot, now);
+        } else {
+            self.wake_if_ready(slot);
+        }
+    }
+
     /// Wakes the vCPU in `slot` if it sleeps and has a reason not to.
     pub(super) fn wake_if_ready(&mut self, slot: Slot) {
         let loaded = self.local.loaded == Some(slot);
-        let Some(vcpu) = self.local.vcpus.get_mut(slot.index()).filter(|vcpu| vcpu.blocked) else { return };
+        if !self.pcpu.is_asleep(slot) {
+            return;
+        }
+        let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) else { return };
         if is_ready(vcpu, loaded, self.world) {
             self.wake(slot);
         }
@@ -155,55 +190,108 @@ impl Here<'_> {
         if core::mem::take(&mut vcpu.polling) {
             self.world.events.stop_polling(vcpu.domain.id, vcpu.id);
         }
-        vcpu.blocked = false;
-        self.local.scheduler.wake(slot, timer::now());
+        self.rouse(slot, timer::now());
+    }
+
+    /// The vCPU in `slot` can run from `now` on.
+    #[inline]
+    fn rouse(&mut self, slot: Slot, now: u64) {
+        self.pcpu.set_asleep(slot, false);
+        self.local.scheduler.wake(slot, now);
         self.local.reschedule = true;
     }
 
     /// Takes whoever is loaded out of the hardware, to be switched in again later.
+    #[inline(never)]
     pub(super) fn put_away(&mut self) {
-        let _ = self.sample_timers();
-        if let Some((vcpu, interface)) = self.local.current_and_interface() {
-            vcpu.registers.stop_timers();
-            let woken = vcpu.domain.vgic.unload(&mut vcpu.bank, interface);
-            vcpu.registers.save(self.frame);
-            vcpu.domain.publish(woken, self.pcpu);
-        }
+        self.save();
         self.local.loaded = None;
         self.pcpu.set_calling(None);
+    }
+
+    /// Takes the registers of whoever is loaded.
+    #[inline(always)]
+    fn save(&mut self) {
+        let Some((vcpu, interface)) = self.local.current_and_interface() else { return };
+        if vcpu.bank.holds_any() {
+            let _ = sample_timers(vcpu, self.world);
+        }
+        vcpu.registers.stop_timers();
+        take_interrupts(vcpu, interface, self.pcpu);
+        vcpu.registers.save(self.frame);
     }
 
     /// Switches the hardware from whoever is loaded to the vCPU in `slot`.
+    #[inline(always)]
     fn switch_to(&mut self, slot: Slot) {
-        self.put_away();
+        self.account();
+        self.save();
         self.local.loaded = Some(slot);
-        let Some(vcpu) = self.local.current() else { return };
-        vcpu.registers.restore(self.frame);
-        self.pcpu.set_calling(self.local.call());
-        self.refill();
-        if let Some(vcpu) = self.local.current() {
-            vcpu.registers.start_timers();
-        }
+        let Some((vcpu, interface)) = self.local.current_and_interface() else { return };
+        let Some(call) = vcpu.call else { return };
+        self.pcpu.set_calling(Some(call));
+        let forget = vcpu.brothers.is_some_and(|brothers| brothers.change_to(slot));
+        vcpu.registers.restore(self.frame, forget);
+        give_interrupts(vcpu, interface, call);
+        vcpu.registers.start_timers();
+        self.account();
     }
+}
 
-    /// Takes the vCPU in `slot` out of the hardware, if it is there; its registers are lost.
-    pub(super) fn unload(&mut self, slot: Slot) {
-        if self.local.loaded != Some(slot) {
-            return;
+/// Looks whether a timer of the loaded vCPU whose interrupt was taken asserts it no more: the guest may have stopped
+/// or reprogrammed it before it acknowledged, and nothing else tells. Answers the vCPU if so.
+#[inline(never)]
+fn sample_timers(vcpu: &Vcpu, world: &World) -> VcpuSet {
+    [(world.timer.virt, true), (world.timer.phys, false)]
+        .into_iter()
+        .filter(|(intid, is_virtual)| vcpu.bank.holds(*intid) && !timer::is_asserted(*is_virtual))
+        .fold(VcpuSet::EMPTY, |dropped, (intid, _)| {
+            dropped.union(vcpu.domain.vgic.set_line(vcpu.id, intid, false))
+        })
+}
+
+/// The virtual CPU interface becomes that of `vcpu`, which is about to go on.
+#[inline(always)]
+fn give_interrupts(vcpu: &mut Vcpu, interface: &mut Interface, call: &Call) {
+    let (vgic, upcall) = (&call.domain.vgic, call.line.is_asserted());
+    let done = match interface {
+        Interface::V2(lists) => {
+            lists.restore(&vcpu.registers.gic.v2);
+            vgic.load_at_once(&mut vcpu.bank, lists, upcall)
         }
-        let _ = self.sample_timers();
-        if let Some((vcpu, interface)) = self.local.current_and_interface() {
-            vcpu.registers.stop_timers();
-            let woken = vcpu.domain.vgic.unload(&mut vcpu.bank, interface);
-            vcpu.domain.publish(woken, self.pcpu);
+        Interface::V3(lists) => {
+            vcpu.registers.gic.v3.restore();
+            vgic.load_at_once(&mut vcpu.bank, lists, upcall)
         }
-        self.local.loaded = None;
-        self.pcpu.set_calling(None);
+    };
+    if !done {
+        let woken = vgic.load(&mut vcpu.bank, interface, upcall);
+        call.domain.publish(woken, call.pcpu);
+    }
+}
+
+/// The virtual CPU interface, which was that of `vcpu`, whose timers are stopped, becomes nobody's.
+#[inline(always)]
+fn take_interrupts(vcpu: &mut Vcpu, interface: &mut Interface, pcpu: &Pcpu) {
+    let vgic = &vcpu.domain.vgic;
+    let done = match interface {
+        Interface::V2(lists) => {
+            lists.save(&mut vcpu.registers.gic.v2);
+            vgic.unload_at_once(&mut vcpu.bank, lists)
+        }
+        Interface::V3(lists) => {
+            vcpu.registers.gic.v3.save();
+            vgic.unload_at_once(&mut vcpu.bank, lists)
+        }
+    };
+    if !done {
+        let woken = vgic.unload(&mut vcpu.bank, interface);
+        vcpu.domain.publish(woken, pcpu);
     }
 }
 
 /// Whether a sleeping vCPU has a reason to go on.
-pub(super) fn is_ready(vcpu: &Vcpu, loaded: bool, world: &super::World) -> bool {
+pub(super) fn is_ready(vcpu: &Vcpu, loaded: bool, world: &World) -> bool {
     let (domain, events) = (vcpu.domain, &world.events);
     let threshold = if loaded { gic::guest_threshold() } else { vcpu.registers.threshold() };
     let upcall = events.upcall_line(domain.id, vcpu.id);

@@ -46,6 +46,17 @@ extern "C" fn guest_sends(_command: u64, argument: u64) -> u64 {
     }
 }
 
+/// The event was for a vCPU of this pCPU: if that one neither sleeps nor is loaded, it finds it when it runs. Called by
+/// boot/vectors.S after [`SENT_TO_OURSELVES`], and answers as [`guest_sends`] does.
+#[unsafe(no_mangle)]
+extern "C" fn guest_sent_to_ourselves() -> u64 {
+    let pcpu = percpu::this();
+    match pcpu.calling() {
+        Some(call) if pcpu.forget_idle_ringing(call.place) => SENT,
+        _ => SENT_TO_OURSELVES,
+    }
+}
+
 /// Called by boot/vectors.S with the frame filled after [`guest_sends`] has answered `what`.
 #[unsafe(no_mangle)]
 extern "C" fn guest_sends_otherwise(frame: &mut TrapFrame, what: u64) {

@@ -10,7 +10,7 @@ use portunus::vgic::{LrBank, VcpuSet};
 
 use super::Here;
 use super::world::{Domain, Ended, World};
-use crate::arch::aarch64::el1::stop_walks;
+use crate::arch::aarch64::context::stop_walks;
 use crate::arch::aarch64::psci::Firmware;
 use crate::platform::console;
 

@@ -1,14 +1,15 @@
 //! `HVC #0xEA1`: the caller that the hypercall room sees, and what follows from its answer.
 
 use portunus::addr::{DomainId, Gva, Ipa, VcpuId};
-use portunus::evtchn::{Attention, Bell, Events, Sender, VcpuInfo};
+use portunus::evtchn::{Attention, Bell, Events, Line, Sender, VcpuInfo};
 use portunus::hypercall::{CallState, Caller, Fault, MapError, Outcome, PlaceError, SpecialPage};
-use portunus::sched::nanoseconds;
+use portunus::sched::{Slot, nanoseconds};
 use portunus::vgic::VcpuSet;
 
 use super::Here;
 use super::interrupt::pump;
 use super::pcpu::Pcpu;
+use super::runstate::Record;
 use super::world::{Domain, World};
 use crate::arch::aarch64::{guest, timer};
 
@@ -24,19 +25,34 @@ pub struct Call {
     pub vcpu: VcpuId,
     /// The domain as one that sends events.
     pub sender: Sender<'static>,
+    /// The vCPU's upcall interrupt.
+    pub line: Line<'static>,
+    /// Where it reads how it has spent its time.
+    pub record: &'static Record,
+    /// Its place on the pCPU, as a bitmap.
+    pub place: u64,
 }
 
 impl Call {
-    /// vCPU `vcpu` of `domain`, whose home is `pcpu`. `None` if the domain has no event channels, which all have.
+    /// vCPU `vcpu` of `domain`, whose home is `slot` of `pcpu`. `None` if the domain has no event channels, which all have.
     #[must_use]
     pub fn new(
         world: &'static World,
         pcpu: &'static Pcpu,
         domain: &'static Domain,
         vcpu: VcpuId,
+        slot: Slot,
     ) -> Option<Self> {
-        let sender = world.events.sender(domain.id)?;
-        Some(Self { world, pcpu, domain, vcpu, sender })
+        Some(Self {
+            world,
+            pcpu,
+            domain,
+            vcpu,
+            sender: world.events.sender(domain.id)?,
+            line: world.events.line(domain.id, vcpu)?,
+            record: domain.records.get(vcpu.index())?,
+            place: 1 << slot.index(),
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use portunus::domain::map;
 use portunus::vgic::PhysicalGic;
 
 use super::Here;
-use super::pcpu::{DOORBELL, Pcpu};
+use super::pcpu::{DOORBELL, NEVER, Pcpu};
 use super::world::World;
 use crate::arch::aarch64::gic::{self, Taken};
 use crate::arch::aarch64::report::STOP;
@@ -89,10 +89,12 @@ impl Here<'_> {
     /// EL2's own timer: a slice has ended, or a sleeper's time has come.
     fn alarm(&mut self) {
         timer::set_alarm(None);
-        if self.local.console_due.take_if(|due| *due <= timer::now()).is_some() {
+        self.local.alarm = NEVER;
+        if self.local.console_due <= timer::now() {
+            self.local.console_due = NEVER;
             self.pump_again();
         }
-        if self.local.watchdog_due.is_some_and(|due| due <= timer::now()) {
+        if self.local.watchdog_due <= timer::now() {
             self.bark();
         }
         for slot in self.local.scheduler.ring_alarms(timer::now()).iter() {
@@ -126,7 +128,7 @@ impl Here<'_> {
         match console::pump() {
             Some(Pumped::Again) => gic::send_sgi(CONSOLE_AGAIN, &self.pcpu.doorbell.sgi),
             Some(Pumped::Later(until)) => {
-                self.local.console_due = Some(until);
+                self.local.console_due = until;
                 self.local.reschedule = true;
             }
             Some(Pumped::Done | Pumped::Waiting) | None => {}

@@ -31,7 +31,7 @@ use super::Here;
 use super::end::Machine;
 use super::interrupt::pump;
 use super::memory::Restoring;
-use super::pcpu::{Pcpu, Vcpu};
+use super::pcpu::Pcpu;
 use super::ram::Ram;
 use super::runstate::Record;
 use super::world::{Domain, World};
@@ -96,6 +96,7 @@ impl Here<'_> {
         match verdict {
             Verdict::Restart(at) => {
                 keeper.work = Some(Work::Rest(at));
+                self.local.restarting |= 1 << slot.index();
                 self.local.scheduler.wake(slot, now);
                 self.local.reschedule = true;
             }
@@ -108,16 +109,21 @@ impl Here<'_> {
 
     /// Does a slice of the restart that the scheduler chose in the place of the vCPU in `slot`; `false` if it is a vCPU and
     /// nothing else. Nothing is loaded afterwards.
+    #[inline(always)]
     pub(super) fn restart(&mut self, slot: Slot) -> bool {
-        let work = |vcpu: &Vcpu| vcpu.keeper.as_ref().is_some_and(|keeper| keeper.work.is_some());
-        if !self.local.vcpus.get(slot.index()).is_some_and(work) {
-            return false;
+        let restarts = self.local.restarting >> slot.index() & 1 != 0;
+        if restarts {
+            self.go_on(slot);
         }
+        restarts
+    }
+
+    #[inline(never)]
+    fn go_on(&mut self, slot: Slot) {
         self.put_away();
         self.share();
         self.slice(slot);
         self.interrupts();
-        true
     }
 
     fn slice(&mut self, slot: Slot) {
@@ -125,6 +131,7 @@ impl Here<'_> {
         let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) else { return };
         let (domain, Some(keeper)) = (vcpu.domain, &mut vcpu.keeper) else { return };
         let Some(work) = keeper.work.take() else { return };
+        let over = 1 << slot.index();
         match work.go_on(domain, &mut keeper.workspace, world, pcpu) {
             Ok(Slice::More(work)) => keeper.work = Some(work),
             Ok(Slice::Sleep(until)) => {
@@ -132,6 +139,7 @@ impl Here<'_> {
                 self.local.scheduler.block(Some(until), timer::now());
             }
             Ok(Slice::Done) => {
+                self.local.restarting &= !over;
                 // Once more: peers may have sent since, and the new life may look with its caches off.
                 domain.memory.tell_time(world.utc(timer::now()));
                 domain.reset();
@@ -145,6 +153,7 @@ impl Here<'_> {
                 }
             }
             Err(error) => {
+                self.local.restarting &= !over;
                 log::error!("{} cannot start again and stays off: {error}", domain.name);
                 self.local.scheduler.turn_off(slot, timer::now());
                 self.gone();

@@ -76,7 +76,7 @@ pub fn start(pcpu: &'static Pcpu) -> ! {
 #[unsafe(no_mangle)]
 extern "C" fn first_entry(frame: &mut TrapFrame) {
     if let Some(mut here) = here(frame) {
-        here.settle();
+        here.settle(true);
     }
 }
 
@@ -92,12 +92,28 @@ extern "C" fn guest_unanswered(frame: &mut TrapFrame) {
 /// An event was sent; somebody on this pCPU may have to be told.
 extern "C" fn guest_sent(frame: &mut TrapFrame) {
     frame.set_register(0, 0);
-    guest_left(frame);
+    if let Some(mut here) = here(frame) {
+        here.settle(true);
+    }
 }
 
 /// Everything is done but to see who rang, or who runs next.
 extern "C" fn guest_left(frame: &mut TrapFrame) {
     let Some(mut here) = here(frame) else { return };
+    here.leave();
+}
+
+/// A synchronous exception of a guest in AArch64 state whose class, with this syndrome, is an odd number: WFI, most of the
+/// time. Called by boot/vectors.S.
+#[unsafe(no_mangle)]
+extern "C" fn guest_waits(frame: &mut TrapFrame, esr: u64) {
+    const _: () = assert!(Esr::WFX & 1 == 1);
+    if Esr::new(esr).class() != Esr::WFX {
+        return guest_sync(frame);
+    }
+    let Some(mut here) = here(frame) else { return };
+    guest::step_over_word();
+    here.block(None);
     here.leave();
 }
 
@@ -152,8 +168,9 @@ impl Here<'_> {
     /// The way back to a guest: whatever was rung for or decided meanwhile comes first.
     #[inline]
     fn leave(&mut self) {
-        if self.local.reschedule || self.pcpu.doorbell.is_rung() {
-            self.settle();
+        let rung = self.pcpu.doorbell.is_rung();
+        if rung || self.local.reschedule {
+            self.settle(rung);
         }
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 
 use portunus::addr::{Affinity, CpuId, IntId, PaSpan, VcpuId};
 use portunus::evtchn::Bell;
@@ -24,6 +24,9 @@ use super::world::{Domain, World};
 use crate::arch::aarch64::gic::{self, Interface, Private, SgiTarget, Taken};
 use crate::arch::aarch64::vcpu::Registers;
 
+/// More than any time: no alarm.
+pub const NEVER: u64 = u64::MAX;
+
 /// The SGI that says: look at your doorbell.
 pub const DOORBELL: IntId = IntId::new(0);
 
@@ -36,6 +39,8 @@ pub struct Pcpu {
     rung_by_itself: AtomicU32,
     /// The vCPU that is loaded, as the caller of hypercalls; null if none is. For the CPU itself.
     calling: AtomicPtr<Call>,
+    /// Its vCPUs that wait for an interrupt, and are to be woken by one: a bit for each slot. For the CPU itself.
+    asleep: AtomicU64,
     /// Which of its vCPUs somebody wants it to look at.
     pub doorbell: Doorbell,
     /// Its number in the plan.
@@ -86,16 +91,20 @@ pub struct Local {
     pub loaded: Option<Slot>,
     /// Something may have changed about who should run.
     pub reschedule: bool,
-    /// Its vCPUs as callers of hypercalls, by slot.
-    calls: &'static [Option<Call>],
     /// What a hypercall wants done, until the frame is complete.
     pub unanswered: Option<Outcome>,
     /// A physical interrupt that was acknowledged, until the frame is complete.
     pub acknowledged: Option<Taken>,
-    /// When this pCPU looks at the console again, if it said so.
-    pub console_due: Option<u64>,
-    /// When the first watchdog of its domains runs out.
-    pub watchdog_due: Option<u64>,
+    /// When EL2's timer interrupts, or [`NEVER`].
+    pub alarm: u64,
+    /// When this pCPU looks at the console again, or [`NEVER`].
+    pub console_due: u64,
+    /// When the first watchdog of its domains runs out, or [`NEVER`].
+    pub watchdog_due: u64,
+    /// Whether any of its vCPUs may have registered a record of its run states.
+    pub accounts: bool,
+    /// The slots in whose place a domain is being started again.
+    pub restarting: u64,
     /// Whether a guest's WFI traps at present.
     pub wfi_traps: bool,
     /// Its list registers.
@@ -108,12 +117,12 @@ pub struct Vcpu {
     pub domain: &'static Domain,
     /// Its number in it.
     pub id: VcpuId,
+    /// It as the caller of hypercalls.
+    pub call: Option<&'static Call>,
     /// What is in its list registers.
     pub bank: LrBank,
     /// Its registers while it is not loaded.
     pub registers: Registers,
-    /// It waits for an interrupt, and is to be woken by one.
-    pub blocked: bool,
     /// It waits in a poll.
     pub polling: bool,
     /// The last life of its domain whose end it has been told.
@@ -122,7 +131,13 @@ pub struct Vcpu {
     pub keeper: Option<Box<Keeper>>,
     /// What its record of run states says.
     pub recorded: Recorded,
+    /// What it shares with its brothers, the vCPUs of its domain that live on this pCPU, if there are any.
+    pub brothers: Option<&'static Brothers>,
 }
+
+/// vCPUs of one domain on one pCPU: their translations have the same VMID. Holds the slot of the one whose translations the
+/// pCPU may remember.
+pub struct Brothers(AtomicUsize);
 
 impl Pcpu {
     /// The CPU `cpu`, whose stack is `stack`.
@@ -132,6 +147,7 @@ impl Pcpu {
             protection: AtomicU32::new(0),
             calling: AtomicPtr::new(core::ptr::null_mut()),
             rung_by_itself: AtomicU32::new(0),
+            asleep: AtomicU64::new(0),
             cpu,
             affinity,
             gic,
@@ -180,6 +196,30 @@ impl Pcpu {
     /// It is about to look at its doorbell. On this CPU itself.
     pub fn forget_ringing(&self) {
         self.rung_by_itself.store(0, Relaxed);
+    }
+
+    /// Whether the vCPU in `slot` waits for an interrupt. On this CPU itself.
+    #[inline(always)]
+    pub fn is_asleep(&self, slot: Slot) -> bool {
+        self.asleep.load(Relaxed) >> slot.index() & 1 != 0
+    }
+
+    /// The vCPU in `slot` waits for an interrupt from now on, or does not any more. On this CPU itself.
+    #[inline(always)]
+    pub fn set_asleep(&self, slot: Slot, asleep: bool) {
+        let (before, bit) = (self.asleep.load(Relaxed), 1 << slot.index());
+        self.asleep.store(if asleep { before | bit } else { before & !bit }, Relaxed);
+    }
+
+    /// It has rung its own doorbell: forgets it if that was only for events to vCPUs that neither sleep nor are loaded,
+    /// which find them when they are. `false`, and nothing is changed, if there is more. On this CPU itself.
+    #[inline(always)]
+    pub fn forget_idle_ringing(&self, loaded: u64) -> bool {
+        let forgotten = self.doorbell.take_upcalls_but(self.asleep.load(Relaxed) | loaded);
+        if forgotten {
+            self.forget_ringing();
+        }
+        forgotten
     }
 
     /// The first address behind its stack.
@@ -236,6 +276,15 @@ impl Doorbell {
 }
 
 impl Doorbell {
+    /// Takes all upcalls if none of the slots in `but`, and nothing else, was rung for; otherwise nothing is taken.
+    #[inline(always)]
+    fn take_upcalls_but(&self, but: u64) -> bool {
+        let upcalls = self.upcalls.load(SeqCst);
+        upcalls & but == 0
+            && self.others.load(SeqCst) == 0
+            && self.upcalls.compare_exchange(upcalls, 0, SeqCst, SeqCst).is_ok()
+    }
+
     /// Takes the upcall of `slot` if that is all that was rung for; otherwise nothing is taken.
     #[inline]
     pub fn take_upcall_alone(&self, slot: Slot) -> bool {
@@ -288,12 +337,18 @@ impl Local {
         world: &'static World,
         pcpu: &'static Pcpu,
         scheduler: Scheduler,
-        vcpus: Vec<Vcpu>,
+        mut vcpus: Vec<Vcpu>,
         interface: Interface,
     ) -> Self {
-        let calls = vcpus.iter().map(|vcpu| Call::new(world, pcpu, vcpu.domain, vcpu.id)).collect();
+        Brothers::introduce(&mut vcpus);
+        let call = |(slot, vcpu): (usize, &Vcpu)| {
+            Slot::new(slot).and_then(|slot| Call::new(world, pcpu, vcpu.domain, vcpu.id, slot))
+        };
+        let calls: &'static [_] = Vec::leak(vcpus.iter().enumerate().map(call).collect::<Vec<_>>());
+        for (vcpu, call) in vcpus.iter_mut().zip(calls) {
+            vcpu.call = call.as_ref();
+        }
         Self {
-            calls: Vec::leak(calls),
             world,
             scheduler,
             vcpus,
@@ -301,17 +356,14 @@ impl Local {
             reschedule: false,
             unanswered: None,
             acknowledged: None,
-            console_due: None,
-            watchdog_due: None,
+            alarm: NEVER,
+            console_due: NEVER,
+            watchdog_due: NEVER,
+            accounts: false,
+            restarting: 0,
             wfi_traps: false,
             interface,
         }
-    }
-
-    /// The vCPU that is loaded, as the caller of hypercalls.
-    #[must_use]
-    pub fn call(&self) -> Option<&'static Call> {
-        self.calls.get(self.loaded?.index())?.as_ref()
     }
 
     /// The vCPU that is loaded: after a trap, the one that trapped.
@@ -327,6 +379,31 @@ impl Local {
     }
 }
 
+impl Brothers {
+    /// The one in `slot` is about to be loaded: whether the pCPU may remember translations of another one. On this pCPU.
+    #[inline]
+    pub fn change_to(&self, slot: Slot) -> bool {
+        let changes = self.0.load(Relaxed) != slot.index();
+        self.0.store(slot.index(), Relaxed);
+        changes
+    }
+
+    /// Introduces vCPUs of one domain to each other.
+    fn introduce(vcpus: &mut [Vcpu]) {
+        let mut rest = vcpus;
+        while let Some((first, others)) = rest.split_first_mut() {
+            let id = first.domain.id;
+            if first.brothers.is_none() && others.iter().any(|other| other.domain.id == id) {
+                first.brothers = Some(Box::leak(Box::new(Self(AtomicUsize::new(MAX_VCPUS)))));
+            }
+            for other in others.iter_mut().filter(|other| other.domain.id == id) {
+                other.brothers = first.brothers;
+            }
+            rest = others;
+        }
+    }
+}
+
 impl Vcpu {
     /// A vCPU that is off.
     #[must_use]
@@ -339,13 +416,14 @@ impl Vcpu {
         Self {
             domain,
             id,
+            call: None,
             bank: LrBank::new(id),
             registers,
-            blocked: false,
             polling: false,
             retired: None,
             keeper,
             recorded: Recorded::default(),
+            brothers: None,
         }
     }
 }

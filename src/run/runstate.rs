@@ -35,6 +35,11 @@ impl Record {
         self.register(Gva::new(0));
     }
 
+    /// Whether there is one.
+    pub fn is_registered(&self) -> bool {
+        self.area().is_some()
+    }
+
     fn area(&self) -> Option<Gva> {
         Some(Gva::new(self.0.load(Ordering::Relaxed))).filter(|area| area.get() != 0)
     }
@@ -42,12 +47,20 @@ impl Record {
 
 impl Here<'_> {
     /// Writes the record of the loaded vCPU if its state, or the record's place, has changed.
+    #[inline]
     pub(super) fn account(&mut self) {
+        if self.local.accounts {
+            self.record();
+        }
+    }
+
+    #[inline(never)]
+    fn record(&mut self) {
+        let Some(area) = self.pcpu.calling().and_then(|call| call.record.area()) else { return };
         let Some(slot) = self.local.loaded else { return };
         let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) else { return };
         let domain = vcpu.domain;
-        let Some(area) = domain.records.get(vcpu.id.index()).and_then(Record::area) else { return };
-        let Some(times) = self.local.scheduler.account(slot) else { return };
+        let Some(times) = self.local.scheduler.account(slot).copied() else { return };
         let now = Recorded { area: area.get(), since: times.since };
         if vcpu.recorded == now {
             return;

@@ -6,6 +6,7 @@ use portunus::hypercall::ShutdownReason;
 use portunus::sched::Slot;
 
 use super::Here;
+use super::pcpu::NEVER;
 
 impl Here<'_> {
     /// The watchdogs of the domain whose first vCPU is in `slot` may have been set anew.
@@ -40,7 +41,7 @@ impl Here<'_> {
     fn set_watchdog_alarm(&mut self) {
         let keepers = self.local.vcpus.iter().filter_map(|vcpu| vcpu.keeper.as_ref());
         let first = keepers.filter_map(|keeper| keeper.watchdog).min();
-        self.local.watchdog_due = first.map(|at| self.world.ticks_at(at));
+        self.local.watchdog_due = first.map_or(NEVER, |at| self.world.ticks_at(at));
         self.local.reschedule = true;
     }
 }

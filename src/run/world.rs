@@ -191,7 +191,15 @@ impl Domain {
     }
 
     /// Tells the home pCPUs of `vcpus` to look at them. `from` is the executing pCPU.
+    #[inline]
     pub fn publish(&self, vcpus: VcpuSet, from: &Pcpu) {
+        if !vcpus.is_empty() {
+            self.ring(vcpus, from);
+        }
+    }
+
+    #[inline(never)]
+    fn ring(&self, vcpus: VcpuSet, from: &Pcpu) {
         for vcpu in vcpus.iter() {
             if let Some(home) = self.homes.get(vcpu.index()) {
                 home.pcpu.ring_other(home.slot, from);

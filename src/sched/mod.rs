@@ -18,6 +18,9 @@
 //! but the guest's own.
 #![forbid(unsafe_code)]
 
+mod queue;
+#[cfg(test)]
+mod reference;
 mod runstate;
 mod scheduler;
 #[cfg(test)]

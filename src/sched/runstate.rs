@@ -62,7 +62,7 @@ impl RunTimes {
             *spent = spent.saturating_add(present);
         }
         self.state = state;
-        self.since = self.since.max(now);
+        self.since = self.since.wrapping_add(present);
     }
 }
 

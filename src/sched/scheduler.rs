@@ -1,7 +1,9 @@
 //! The scheduler of one pCPU.
+//!
+//! Nothing here looks through all vCPUs: who waits for its turn, and who sleeps until a time, are in a [`Queue`] each, so
+//! that a step costs about the same however many there are.
 
-use arrayvec::ArrayVec;
-
+use super::queue::Queue;
 use super::runstate::{RunState, RunTimes};
 
 /// Most vCPUs that one pCPU can have: their attention bits fill one word.
@@ -16,6 +18,11 @@ impl Slot {
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
+    }
+
+    /// The place with this index modulo [`MAX_VCPUS`].
+    pub(super) const fn wrapping(index: u8) -> Self {
+        Self(index % MAX_VCPUS as u8)
     }
 
     /// The place with this index, if there can be one.
@@ -36,74 +43,94 @@ impl Slots {
         self.0
     }
 
+    /// The set that this bitmap stands for.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     /// The slots in it, lowest first.
     pub fn iter(self) -> impl Iterator<Item = Slot> {
-        (0..MAX_VCPUS as u8).filter(move |slot| self.0 >> slot & 1 != 0).map(Slot)
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let slot = Slot::new(rest.trailing_zeros() as usize)?;
+            rest &= rest.wrapping_sub(1);
+            Some(slot)
+        })
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     times: RunTimes,
-    /// Virtual run time, in ticks.
+    /// Virtual run time, in ticks, when it last began or ceased to run.
     used: u64,
-    /// When to wake it although nothing happened.
-    alarm: Option<u64>,
-    /// Order in which it became runnable: who waited longest wins a tie.
-    queued: u64,
 }
 
-impl Entry {
-    const fn can_run(&self) -> bool {
-        matches!(self.times.state, RunState::Running | RunState::Runnable)
-    }
-}
-
-/// The vCPUs of one pCPU, owned by that pCPU. Times are ticks of the system counter, and never go back.
+/// The vCPUs of one pCPU, owned by that pCPU. Times are ticks of the system counter, and never go back. Slots are those
+/// that [`Scheduler::add`] has handed out.
 #[derive(Debug)]
 pub struct Scheduler {
-    entries: ArrayVec<Entry, MAX_VCPUS>,
+    entries: [Entry; MAX_VCPUS],
+    /// How many there are, and how many of them are not off.
+    count: usize,
+    on: usize,
     current: Option<Slot>,
+    /// Virtual run time of the current one, when it was `charged` last; [`NEVER`] if there is none.
+    running: u64,
+    charged: u64,
+    /// Who could run and does not, by virtual run time; of equals, who has waited longest comes first.
+    waiting: Queue,
+    /// When to wake those who sleep although nothing happened.
+    alarms: Queue,
     slice: u64,
     slice_end: u64,
     /// Whether somebody else is to be considered before the slice ends.
     preempt: bool,
     /// Virtual run time that every runnable vCPU has reached. Never goes back.
     floor: u64,
-    /// When the current vCPU's run time was last added to its account.
-    charged: u64,
+    /// How often somebody began to wait.
     queued: u64,
 }
+
+/// More than any time.
+const NEVER: u64 = u64::MAX;
 
 impl Scheduler {
     /// Without vCPUs yet, for slices of `slice` ticks (10 ms: the counter's frequency / 100).
     #[must_use]
     pub const fn new(slice: u64) -> Self {
         Self {
-            entries: ArrayVec::new_const(),
+            entries: [Entry { times: RunTimes::new(RunState::Offline, 0), used: 0 }; MAX_VCPUS],
+            count: 0,
+            on: 0,
             current: None,
+            running: NEVER,
+            charged: 0,
+            waiting: Queue::new(),
+            alarms: Queue::new(),
             slice,
             slice_end: 0,
             preempt: false,
             floor: 0,
-            charged: 0,
             queued: 0,
         }
     }
 
     /// Adds a vCPU that is off; `None` if there are 64.
     pub fn add(&mut self, now: u64) -> Option<Slot> {
-        let slot = Slot::new(self.entries.len())?;
-        let times = RunTimes::new(RunState::Offline, now);
-        self.entries.try_push(Entry { times, used: 0, alarm: None, queued: 0 }).ok()?;
+        let slot = Slot::new(self.count)?;
+        self.entry(slot)?.times = RunTimes::new(RunState::Offline, now);
+        self.count += 1;
         Some(slot)
     }
 
     /// Whether vCPUs share this pCPU now: WFI must trap, and FP registers and timers be switched. With one vCPU that
     /// is on, WFI waits natively. Ask again after every [`Scheduler::wake`] and [`Scheduler::turn_off`].
+    #[inline(always)]
     #[must_use]
-    pub fn is_shared(&self) -> bool {
-        self.entries.iter().filter(|entry| entry.times.state != RunState::Offline).count() > 1
+    pub const fn is_shared(&self) -> bool {
+        self.on > 1
     }
 
     /// Who runs now.
@@ -116,65 +143,70 @@ impl Scheduler {
     /// run less than the current one. Call [`Scheduler::pick`] before entering a guest.
     pub fn wake(&mut self, slot: Slot, now: u64) {
         self.charge(now);
-        let (floor, queued) = (self.floor, self.queued);
-        let Some(entry) = self.entries.get_mut(slot.index()) else { return };
-        let credit = match entry.times.state {
+        self.raise_floor();
+        let (floor, credit) = (self.floor, self.slice / 2);
+        let Some(entry) = self.entry(slot) else { return };
+        let (credit, was_off) = match entry.times.state {
             RunState::Running | RunState::Runnable => return,
-            RunState::Blocked => self.slice / 2,
-            RunState::Offline => 0,
+            RunState::Blocked => (credit, false),
+            RunState::Offline => (0, true),
         };
         entry.used = entry.used.max(floor.saturating_sub(credit));
-        entry.alarm = None;
-        entry.queued = queued;
         entry.times.enter(RunState::Runnable, now);
         let woken = entry.used;
-        self.queued = queued.saturating_add(1);
-        self.preempt |= self.running().is_some_and(|running| woken <= running.used);
+        self.on += usize::from(was_off);
+        self.alarms.remove(slot);
+        self.enqueue(slot, woken);
+        self.preempt |= woken <= self.running;
     }
 
     /// The current vCPU waits for an interrupt, but no longer than until `alarm` (the earliest of its virtual timers
     /// and the time-out of a poll). Call [`Scheduler::pick`] next.
     pub fn block(&mut self, alarm: Option<u64>, now: u64) {
-        self.stop(RunState::Blocked, now);
-        if let Some(entry) = self.current.take().and_then(|slot| self.entries.get_mut(slot.index())) {
-            entry.alarm = alarm;
+        self.charge(now);
+        self.raise_floor();
+        let Some(slot) = self.stop(RunState::Blocked, now) else { return };
+        if let Some(alarm) = alarm {
+            self.alarms.insert(slot, (alarm, 0));
         }
     }
 
     /// The current vCPU lets the others go first, once. Call [`Scheduler::pick`] next.
     pub fn give_way(&mut self, now: u64) {
         self.charge(now);
-        let others = self.entries.iter().filter(|entry| entry.times.state == RunState::Runnable);
-        let Some(least) = others.map(|entry| entry.used).min() else { return };
-        let Some(entry) = self.current.and_then(|slot| self.entries.get_mut(slot.index())) else { return };
-        entry.used = entry.used.max(least.saturating_add(1));
-        self.preempt = true;
+        if self.current.is_some() && self.waiting.first().is_some() {
+            self.running = self.running.max(self.waiting.least().saturating_add(1));
+            self.preempt = true;
+        }
     }
 
     /// The vCPU in `slot` is off, whatever it did. If it was the current one, call [`Scheduler::pick`] next.
     pub fn turn_off(&mut self, slot: Slot, now: u64) {
         self.charge(now);
-        if let Some(entry) = self.entries.get_mut(slot.index()) {
-            entry.times.enter(RunState::Offline, now);
-            entry.alarm = None;
-        }
+        self.raise_floor();
+        let Some(entry) = self.entry(slot) else { return };
+        let was_on = entry.times.state != RunState::Offline;
+        entry.times.enter(RunState::Offline, now);
+        self.on -= usize::from(was_on);
         if self.current == Some(slot) {
-            self.current = None;
+            let _ = self.stop(RunState::Offline, now);
         }
+        self.waiting.remove(slot);
+        self.alarms.remove(slot);
     }
 
     /// Wakes the vCPUs whose alarm has come. Their timer interrupts are to be made pending by the caller.
     #[must_use = "the timers of these vCPUs have fired"]
     pub fn ring_alarms(&mut self, now: u64) -> Slots {
-        let mut woken = Slots::default();
-        for index in 0..self.entries.len() {
-            let due = self.entries.get(index).and_then(|entry| entry.alarm).is_some_and(|alarm| alarm <= now);
-            if due && let Some(slot) = Slot::new(index) {
-                self.wake(slot, now);
-                woken.0 |= 1 << index;
-            }
+        let mut due = Slots::default();
+        while let Some(slot) = self.alarms.first().filter(|_| self.alarms.least() <= now) {
+            self.alarms.remove_first();
+            due.0 |= 1 << slot.index();
         }
-        woken
+        for slot in due.iter() {
+            self.wake(slot, now);
+        }
+        due
     }
 
     /// Chooses who runs from here on: the one that ran, or another whose context is to be switched in. `None` if
@@ -185,70 +217,87 @@ impl Scheduler {
         if self.current.is_some() && now < self.slice_end && !self.preempt {
             return self.current;
         }
-        let next = self.least_used()?;
-        if self.current != Some(next) {
-            self.stop(RunState::Runnable, now);
-            if let Some(entry) = self.entries.get_mut(next.index()) {
+        match self.waiting.first() {
+            // In a tie not the one that runs.
+            Some(next) if self.waiting.least() <= self.running => {
+                self.waiting.remove_first();
+                let running = self.running;
+                if let Some(last) = self.stop(RunState::Runnable, now) {
+                    self.enqueue(last, running);
+                }
+                let entry = self.entry(next)?;
                 entry.times.enter(RunState::Running, now);
+                self.running = entry.used;
+                self.current = Some(next);
             }
-            self.current = Some(next);
+            None if self.current.is_none() => return None,
+            _ => {}
         }
         self.preempt = false;
         self.slice_end = now.saturating_add(self.slice);
-        Some(next)
+        self.current
     }
 
     /// When the timer has to interrupt: at the end of the slice if somebody waits for it, or at the first alarm.
     /// `None` if it need not.
+    #[inline]
     #[must_use]
     pub fn next_interrupt(&self) -> Option<u64> {
-        let waiting = self.entries.iter().any(|entry| entry.times.state == RunState::Runnable);
-        let slice = (waiting && self.current.is_some()).then_some(self.slice_end);
-        self.entries.iter().filter_map(|entry| entry.alarm).chain(slice).min()
+        let waits = self.current.is_some() && self.waiting.first().is_some();
+        let slice = if waits { self.slice_end } else { NEVER };
+        Some(slice.min(self.alarms.least())).filter(|time| *time != NEVER)
     }
 
     /// How the vCPU in `slot` has spent its time up to `now`.
     #[must_use]
     pub fn times(&self, slot: Slot, now: u64) -> Option<RunTimes> {
-        self.entries.get(slot.index()).map(|entry| entry.times.at(now))
+        self.account(slot).map(|times| times.at(now))
     }
 
     /// How the vCPU in `slot` had spent its time when it entered its present state.
     #[must_use]
-    pub fn account(&self, slot: Slot) -> Option<RunTimes> {
-        self.entries.get(slot.index()).map(|entry| entry.times)
+    pub fn account(&self, slot: Slot) -> Option<&RunTimes> {
+        self.entries.get(..self.count)?.get(slot.index()).map(|entry| &entry.times)
     }
 
-    fn running(&self) -> Option<&Entry> {
-        self.current.and_then(|slot| self.entries.get(slot.index()))
+    /// There always is one: slots are below [`MAX_VCPUS`], which the compiler sees here.
+    #[inline(always)]
+    fn entry(&mut self, slot: Slot) -> Option<&mut Entry> {
+        self.entries.get_mut(slot.index() % MAX_VCPUS)
     }
 
-    /// Adds what the current vCPU ran to its account, and raises the floor.
+    /// Adds what the current vCPU ran to its account.
+    #[inline(always)]
     fn charge(&mut self, now: u64) {
-        let ran = now.saturating_sub(self.charged);
+        self.running = self.running.saturating_add(now.saturating_sub(self.charged));
         self.charged = self.charged.max(now);
-        if let Some(entry) = self.current.and_then(|slot| self.entries.get_mut(slot.index())) {
-            entry.used = entry.used.saturating_add(ran);
-        }
-        let least = self.entries.iter().filter(|entry| entry.can_run()).map(|entry| entry.used).min();
-        self.floor = self.floor.max(least.unwrap_or(0));
     }
 
-    /// The current vCPU stops running and is in `state`.
-    fn stop(&mut self, state: RunState, now: u64) {
-        self.charge(now);
-        let queued = self.queued;
-        if let Some(entry) = self.current.and_then(|slot| self.entries.get_mut(slot.index())) {
-            entry.times.enter(state, now);
-            entry.queued = queued;
-            self.queued = queued.saturating_add(1);
+    /// Raises the floor to what the one that can run and has run least has run. It matters to those who wake, and whenever
+    /// somebody ceases to be among those who can run; in between it only rises.
+    #[inline(always)]
+    fn raise_floor(&mut self) {
+        let least = self.running.min(self.waiting.least());
+        if least != NEVER {
+            self.floor = self.floor.max(least);
         }
     }
 
-    /// Of those that can run, who has run least; in a tie not the one that runs, but who has waited longest.
-    fn least_used(&self) -> Option<Slot> {
-        let candidates = self.entries.iter().enumerate().filter(|(_, entry)| entry.can_run());
-        let rank = |entry: &Entry| (entry.used, entry.times.state == RunState::Running, entry.queued);
-        candidates.min_by_key(|(_, entry)| rank(entry)).and_then(|(index, _)| Slot::new(index))
+    /// The current vCPU, if there is one, stops running and is in `state`.
+    #[inline(always)]
+    fn stop(&mut self, state: RunState, now: u64) -> Option<Slot> {
+        let slot = self.current.take()?;
+        let running = core::mem::replace(&mut self.running, NEVER);
+        let entry = self.entry(slot)?;
+        entry.used = running;
+        entry.times.enter(state, now);
+        Some(slot)
+    }
+
+    /// The vCPU in `slot`, which has used so much, waits for its turn from now on.
+    #[inline(always)]
+    fn enqueue(&mut self, slot: Slot, used: u64) {
+        self.waiting.insert(slot, (used, self.queued));
+        self.queued = self.queued.saturating_add(1);
     }
 }

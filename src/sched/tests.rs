@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::reference::Reference;
 use super::*;
 
 const SLICE: u64 = 10_000;
@@ -272,6 +273,53 @@ proptest! {
                 prop_assert_eq!(times.spent.iter().sum::<u64>(), now);
                 prop_assert_eq!(times.state == RunState::Running, chosen == Some(*slot));
                 prop_assert!(chosen.is_some() || times.state != RunState::Runnable);
+            }
+        }
+    }
+
+    /// Whatever is called in whatever order, with few vCPUs or many: the same is decided as by the reference.
+    #[test]
+    fn it_decides_as_the_reference_does(
+        count in prop_oneof![1_usize..6, Just(16), Just(MAX_VCPUS)],
+        steps in prop::collection::vec((0_u8..10, any::<prop::sample::Index>(), 0_u64..30_000, any::<bool>()), 0..300),
+    ) {
+        let (mut scheduler, mut reference) = (Scheduler::new(SLICE), Reference::new(SLICE));
+        let slots: Vec<Slot> = (0..count).filter_map(|_| scheduler.add(7)).collect();
+        prop_assert_eq!(slots.iter().filter_map(|_| reference.add(7)).collect::<Vec<_>>(), slots.clone());
+        let mut now = 7;
+        for (what, which, time, hurried) in steps {
+            let slot = slots[which.index(count)];
+            // Often nothing passes, so that there are ties.
+            now += if hurried { 0 } else { time };
+            match what {
+                0..4 => {
+                    scheduler.wake(slot, now);
+                    reference.wake(slot, now);
+                }
+                4 | 5 => {
+                    let alarm = (time % 3 != 0).then_some(now + time * 2);
+                    scheduler.block(alarm, now);
+                    reference.block(alarm, now);
+                }
+                6 => {
+                    scheduler.turn_off(slot, now);
+                    reference.turn_off(slot, now);
+                }
+                7 => {
+                    scheduler.give_way(now);
+                    reference.give_way(now);
+                }
+                8 => prop_assert_eq!(scheduler.ring_alarms(now), reference.ring_alarms(now)),
+                _ => {}
+            }
+            if what != 9 || time % 2 == 0 {
+                prop_assert_eq!(scheduler.pick(now), reference.pick(now));
+            }
+            prop_assert_eq!(scheduler.current(), reference.current());
+            prop_assert_eq!(scheduler.next_interrupt(), reference.next_interrupt());
+            prop_assert_eq!(scheduler.is_shared(), reference.is_shared());
+            for slot in &slots {
+                prop_assert_eq!(scheduler.times(*slot, now), reference.times(*slot, now));
             }
         }
     }

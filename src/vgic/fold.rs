@@ -34,6 +34,7 @@ impl Vgic {
     /// [`resync`](Self::resync) does it by itself. Returns vCPUs that need attention.
     pub fn settle(&self, local: &mut LrBank) -> VcpuSet {
         let mut woken = VcpuSet::EMPTY;
+        local.stale |= !local.loaded;
         if !core::mem::take(&mut local.parked) {
             return woken;
         }

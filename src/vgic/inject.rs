@@ -2,8 +2,8 @@
 //!
 //! While the vCPU is *loaded* its interrupts are in the list registers of its home pCPU and the guest changes
 //! them by acknowledging and deactivating. `fold` reads them back into the shared state, `resync` folds and then
-//! chooses anew what the list registers should hold (see `refill`), `unload` folds and empties them. A vCPU that
-//! is not loaded has no state outside the shared words and its [`LrBank`], so there is nothing to save.
+//! chooses anew what the list registers should hold (see `refill`); `switch` has what happens when another vCPU is
+//! loaded. A vCPU that is not loaded has no state outside the shared words and its [`LrBank`], so there is nothing to save.
 
 use super::bank::Bank;
 use super::state::Vgic;
@@ -45,34 +45,8 @@ impl Vgic {
         let folded = self.fold(local, hw);
         let refilled = self.refill(local, hw);
         self.let_go(local, hw);
+        local.calm = !local.waiting && !local.parked && local.requested == Maintenance::default();
         folded.union(refilled).without(local.vcpu)
-    }
-
-    /// Empties the list registers: the vCPU leaves its home pCPU. Physical interrupts that are active on its
-    /// behalf are made inactive, so that the next vCPU's devices can raise them; its own are saved with their
-    /// enable and condition bits and cannot fire meanwhile. Returns other vCPUs that need attention.
-    pub fn unload<H>(&self, local: &mut LrBank, hw: &mut H) -> VcpuSet
-    where
-        H: ListRegisters + PhysicalGic,
-    {
-        if !local.loaded {
-            return VcpuSet::EMPTY;
-        }
-        let mut woken = self.fold(local, hw);
-        for index in bits(local.used) {
-            woken = woken.union(self.evict(local, hw, index));
-        }
-        self.let_go(local, hw);
-        for n in bits(local.held) {
-            hw.set_active(IntId::new(n), false);
-        }
-        if local.requested != Maintenance::default() {
-            local.requested = Maintenance::default();
-            hw.request(local.requested);
-        }
-        local.waiting = false;
-        local.loaded = false;
-        woken.without(local.vcpu)
     }
 
     /// An event was sent to the loaded vCPU and its `evtchn_upcall_pending` set: makes the upcall pending, the

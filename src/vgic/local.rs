@@ -16,6 +16,12 @@ pub struct LrBank {
     pub(super) slots: [Lr; MAX_LRS],
     /// What the hardware was last asked to call for.
     pub(super) requested: Maintenance,
+    /// What the list registers hold has to be chosen anew when the vCPU is loaded: they were emptied, or an interrupt has
+    /// changed since.
+    pub(super) stale: bool,
+    /// Nothing waits for a list register, none calls for maintenance, and nothing is held outside of them: as of the last
+    /// resync, and nothing but a resync changes it.
+    pub(super) calm: bool,
     /// Interrupts are pending that found no list register.
     pub(super) waiting: bool,
     /// SPIs may be held that are in no list register, because they are active.
@@ -44,6 +50,8 @@ impl LrBank {
             used: 0,
             slots: [Lr::EMPTY; MAX_LRS],
             requested: Maintenance { none_pending: false, unlisted_eoi: false },
+            stale: true,
+            calm: false,
             waiting: false,
             parked: false,
             held: 0,
@@ -71,6 +79,12 @@ impl LrBank {
     #[must_use]
     pub const fn holds(&self, intid: IntId) -> bool {
         intid.is_private() && self.held >> intid.get() & 1 != 0
+    }
+
+    /// Whether it [holds](Self::holds) any.
+    #[must_use]
+    pub const fn holds_any(&self) -> bool {
+        self.held != 0
     }
 
     pub(super) fn slot(&self, index: u32) -> Option<&Lr> {

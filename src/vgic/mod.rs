@@ -25,7 +25,7 @@
 //!
 //! | When | It calls |
 //! |---|---|
-//! | the vCPU is about to run | [`Vgic::resync`], *before* its timer registers are restored |
+//! | the vCPU is about to run | [`Vgic::load_at_once`]; [`Vgic::load`] if that says so, *before* its timer registers are restored |
 //! | the vCPU's attention bit was set | clears the bit, reads `evtchn_upcall_pending`, [`Vgic::resync`] |
 //! | a maintenance interrupt came | [`Vgic::resync`] |
 //! | an event was sent to the vCPU it runs | [`Vgic::upcall`]; [`Vgic::resync`] if that says so |
@@ -34,8 +34,9 @@
 //! | the guest accesses a register of its GIC | [`Vgic::fold`], [`Register::read`] or [`Register::write`] |
 //! | the guest sends itself an SGI | [`Vgic::sgi_to_self`]; [`Vgic::resync`] if that says so |
 //! | the guest writes ICC_SGI1R_EL1 otherwise | [`Vgic::sgi1r`] |
-//! | the guest executes a trapped WFI | [`Vgic::fold`], [`Vgic::deliverable`] |
-//! | the vCPU stops running here | [`Vgic::unload`], *after* its timer is stopped |
+//! | the guest executes a trapped WFI | [`Vgic::is_idle`]; [`Vgic::fold`], [`Vgic::deliverable`] if it is not |
+//! | the vCPU stops running here | [`Vgic::unload_at_once`]; [`Vgic::unload`] if that says so, *after* its timer is stopped |
+//! | an event was sent to a vCPU that sleeps | [`Vgic::upcall_wakes`] |
 //! | the attention bit of a vCPU that is not loaded was set | [`Vgic::settle`], [`Vgic::deliverable`] |
 //! | PSCI CPU_ON or CPU_OFF | [`Vgic::reset_cpu`] while it is not loaded |
 //!
@@ -66,6 +67,7 @@ mod sgi;
 mod short;
 mod spi;
 mod state;
+mod switch;
 mod sync;
 pub mod v2;
 pub mod v3;

@@ -13,7 +13,7 @@ pub const ELF: &str = "target/aarch64-unknown-none-softfloat/release/portunus";
 pub const IMAGE: &str = "target/portunus/Image";
 
 /// The largest image that is built, in bytes. Raising it is a decision, and the commit says why.
-const LARGEST: usize = 311_296;
+const LARGEST: usize = 315_392;
 
 /// Builds the hypervisor and writes `target/portunus/Image`; answers a line that says what was built.
 pub fn build() -> Result<String, String> {
@@ -21,7 +21,7 @@ pub fn build() -> Result<String, String> {
     run(Command::new("cargo").args(cargo))?;
     let image = read(ELF)?;
     let elf = fs::read(ELF).map_err(|e| format!("{ELF}: {e}"))?;
-    // `.fp` is not looked at: it is boot/fp.S, which moves the guests' registers and nothing else.
+    // `.fp` is not looked at: it is boot/switch.S, which moves the guests' registers and nothing else.
     let text = section(&elf, ".text").ok_or_else(|| format!("{ELF}: no section .text"))?;
     let offences = simd::offences(text);
     if let Some(first) = offences.first() {

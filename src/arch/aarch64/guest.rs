@@ -10,8 +10,8 @@ use super::sysreg::{
     CNTHCTL_EL2, CPTR_EL2, ELR_EL1, ELR_EL2, ESR_EL1, FAR_EL1, HAFGRTR_EL2, HCR_EL2, HCRX_EL2, HDFGRTR_EL2,
     HDFGRTR2_EL2, HDFGWTR_EL2, HDFGWTR2_EL2, HFGITR_EL2, HFGITR2_EL2, HFGRTR_EL2, HFGRTR2_EL2, HFGWTR_EL2,
     HFGWTR2_EL2, HSTR_EL2, ID_AA64DFR0_EL1, ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1, ID_AA64PFR0_EL1,
-    ID_AA64PFR1_EL1, MDCR_EL2, MDSCR_EL1, MPAM2_EL2, MPAMHCR_EL2, MPAMIDR_EL1, PMCR_EL0, SCTLR_EL1, SPSR_EL1,
-    SPSR_EL2, VBAR_EL1, VTCR_EL2,
+    ID_AA64PFR1_EL1, MDCR_EL2, MDSCR_EL1, MIDR_EL1, MPAM2_EL2, MPAMHCR_EL2, MPAMIDR_EL1, PMCR_EL0, SCTLR_EL1,
+    SPSR_EL1, SPSR_EL2, VBAR_EL1, VPIDR_EL2, VTCR_EL2,
 };
 
 // HCR_EL2 (Arm ARM DDI 0487).
@@ -47,6 +47,8 @@ pub fn set_traps(vtcr: u64) {
     // UNKNOWN out of reset, and guests' writes trap: a breakpoint or step that firmware left on would stay so.
     MDSCR_EL1::write(0);
     HSTR_EL2::write(0);
+    // Guests see the CPU that they are on.
+    VPIDR_EL2::write(MIDR_EL1::read());
     CNTHCTL_EL2::write(PHYSICAL_COUNTER_AND_TIMER);
     VTCR_EL2::write(vtcr);
     later_features();

@@ -2,8 +2,7 @@
 
 pub mod bytes;
 pub mod cache;
-pub mod el1;
-pub mod fp;
+pub mod context;
 pub mod gic;
 pub mod gicv2;
 pub mod gicv3;

@@ -6,7 +6,7 @@ use portunus::addr::{Ipa, PAGE_SHIFT, Pa};
 use portunus::mm::TableMemory;
 use portunus::mm::stage2::Invalidate;
 
-use super::el1::stop_walks;
+use super::context::stop_walks;
 use super::sysreg::VTTBR_EL2;
 
 /// Tables in RAM that EL2 maps (VA = PA), in zeroed pages that `A` hands out.
@@ -75,9 +75,10 @@ pub fn forget_all(vttbr: u64) {
     };
 }
 
-/// Forgets what this CPU alone remembers of stage 1 under the loaded VMID: two vCPUs of one domain take turns here,
-/// and a guest that maintains its TLBs for "this CPU" means its vCPU.
+/// Forgets what this CPU alone remembers of stage 1 under the loaded VMID: two vCPUs of one domain take turns here. They
+/// may use one ASID for different tables, and a guest that maintains its TLBs for "this CPU" means its vCPU (Arm ARM
+/// D8.16.4: without the Inner Shareable suffix, TLBI acts on the executing PE).
 pub fn forget_local() {
-    // SAFETY: as above.
-    unsafe { asm!("tlbi vmalle1", "dsb nsh", "isb", options(nostack, preserves_flags)) };
+    // SAFETY: as above. The last ISB is left to the entry of the guest.
+    unsafe { asm!("isb", "tlbi vmalle1", "dsb nsh", options(nostack, preserves_flags)) };
 }

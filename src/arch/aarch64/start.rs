@@ -46,7 +46,7 @@ const _: () = assert!(offset_of!(Regime, ttbr) == 0 && offset_of!(Regime, tcr) =
 const _: () = assert!(offset_of!(Regime, mair) == 16 && offset_of!(Regime, sctlr) == 24);
 
 global_asm!(include_str!("../../../boot/head.S"), SCTLR_EL2_MMU_OFF = const SCTLR_MMU_OFF);
-global_asm!(include_str!("../../../boot/fp.S"));
+global_asm!(include_str!("../../../boot/switch.S"));
 global_asm!(
     include_str!("../../../boot/vectors.S"),
     FRAME_SIZE = const size_of::<TrapFrame>(),

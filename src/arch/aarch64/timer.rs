@@ -42,8 +42,8 @@ pub fn set_alarm(deadline: Option<u64>) {
 #[derive(Clone, Copy, Default)]
 pub struct Timers {
     virtual_control: u64,
-    virtual_deadline: u64,
     physical_control: u64,
+    virtual_deadline: u64,
     physical_deadline: u64,
     /// Physical minus virtual counter, the domain's.
     offset: u64,
@@ -57,18 +57,20 @@ impl Timers {
     }
 
     /// Takes the timers of this pCPU and stops them: from here on their interrupts are no longer asserted.
+    #[inline]
     pub fn stop(&mut self) {
-        self.virtual_control = CNTV_CTL_EL0::read();
+        let control = (CNTV_CTL_EL0::read(), CNTP_CTL_EL0::read());
         CNTV_CTL_EL0::write(0);
-        self.physical_control = CNTP_CTL_EL0::read();
         CNTP_CTL_EL0::write(0);
-        self.virtual_deadline = CNTV_CVAL_EL0::read();
-        self.physical_deadline = CNTP_CVAL_EL0::read();
+        let deadline = (CNTV_CVAL_EL0::read(), CNTP_CVAL_EL0::read());
         // SAFETY: a context synchronisation: the timers are off when this returns.
         unsafe { asm!("isb", options(nostack, preserves_flags)) };
+        (self.virtual_control, self.physical_control) = control;
+        (self.virtual_deadline, self.physical_deadline) = deadline;
     }
 
     /// Starts them on this pCPU.
+    #[inline]
     pub fn start(&self) {
         CNTVOFF_EL2::write(self.offset);
         CNTV_CVAL_EL0::write(self.virtual_deadline);

@@ -5,26 +5,19 @@
 use portunus::addr::{Affinity, Pa, VcpuId};
 use portunus::mm::stage2;
 
-use super::el1::{El1, stop_walks};
-use super::fp::FpRegisters;
+use super::context::{Context, stop_walks};
 use super::gic::VirtualCpu;
 use super::stage2::forget_local;
 use super::start::TrapFrame;
-use super::sysreg::{ELR_EL2, MIDR_EL1, SPSR_EL2, VMPIDR_EL2, VPIDR_EL2, VTTBR_EL2};
+use super::sysreg::{VMPIDR_EL2, VTTBR_EL2};
 use super::timer::Timers;
-
-/// PSTATE of a vCPU that starts: EL1h, DAIF masked (boot protocol of Linux; PSCI, DEN 0022, 6.4).
-const PSTATE_START: u64 = 0x3c5;
 
 /// Everything of a vCPU that lives in registers while it is loaded.
 pub struct Registers {
-    frame: TrapFrame,
-    pc: u64,
-    pstate: u64,
-    el1: El1,
-    gic: VirtualCpu,
+    context: Context,
+    /// Its virtual CPU interface, which goes and comes with its interrupts.
+    pub gic: VirtualCpu,
     timers: Timers,
-    fp: FpRegisters,
     vmpidr: u64,
     vttbr: u64,
     counter_offset: u64,
@@ -38,13 +31,9 @@ impl Registers {
         /// MPIDR_EL1 bit 31 is RES1.
         const RES1: u64 = 1 << 31;
         Self {
-            frame: TrapFrame::default(),
-            pc: 0,
-            pstate: PSTATE_START,
-            el1: El1::reset(),
-            gic: VirtualCpu::new(),
+            context: Context::new(0, 0),
+            gic: VirtualCpu::default(),
             timers: Timers::new(counter_offset),
-            fp: FpRegisters::new(),
             vmpidr: Affinity::of_vcpu(vcpu).get() | RES1,
             vttbr: stage2::vttbr(root, vmid),
             counter_offset,
@@ -53,47 +42,38 @@ impl Registers {
 
     /// As after CPU_ON: at `entry` with `context` in x0, MMU off, everything else zero.
     pub fn reset(&mut self, entry: u64, context: u64) {
-        self.frame = TrapFrame::default();
-        self.frame.set_register(0, context);
-        self.pc = entry;
-        self.pstate = PSTATE_START;
-        self.el1 = El1::reset();
-        self.gic = VirtualCpu::new();
+        self.context = Context::new(entry, context);
+        self.gic = VirtualCpu::default();
         self.timers = Timers::new(self.counter_offset);
-        self.fp = FpRegisters::new();
     }
 
-    /// First step of leaving a pCPU: the timers stop. The list registers are emptied next.
+    /// First step of leaving a pCPU: the timers stop. The virtual CPU interface comes next.
+    #[inline]
     pub fn stop_timers(&mut self) {
         self.timers.stop();
     }
 
-    /// Second step: takes everything else.
+    /// Last step: takes everything else.
+    #[inline]
     pub fn save(&mut self, frame: &TrapFrame) {
-        self.frame = *frame;
-        self.pc = ELR_EL2::read();
-        self.pstate = SPSR_EL2::read();
-        self.el1 = El1::save();
-        self.gic = VirtualCpu::save();
-        self.fp.save();
+        self.context.save(frame);
     }
 
-    /// First step of getting a pCPU: everything but list registers, which are filled next, and timers.
-    pub fn restore(&self, frame: &mut TrapFrame) {
-        *frame = self.frame;
-        ELR_EL2::write(self.pc);
-        SPSR_EL2::write(self.pstate);
+    /// First step of getting a pCPU: everything but the virtual CPU interface, which comes next, and timers. `forget` says
+    /// whether this pCPU may remember translations of another vCPU of the domain.
+    #[inline]
+    pub fn restore(&self, frame: &mut TrapFrame, forget: bool) {
         stop_walks();
-        VPIDR_EL2::write(MIDR_EL1::read());
         VMPIDR_EL2::write(self.vmpidr);
         VTTBR_EL2::write(self.vttbr);
-        self.el1.restore();
-        forget_local();
-        self.gic.restore();
-        self.fp.restore();
+        if forget {
+            forget_local();
+        }
+        self.context.restore(frame);
     }
 
     /// Last step: the timers run, and may interrupt at once.
+    #[inline]
     pub fn start_timers(&self) {
         self.timers.start();
     }

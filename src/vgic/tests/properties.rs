@@ -71,6 +71,20 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What vCPUs do that wait for events, and share a pCPU.
+fn switching() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        1 => op(),
+        4 => any::<bool>().prop_map(Op::Event),
+        3 => Just(Op::ClearUpcall),
+        4 => Just(Op::Acknowledge),
+        3 => any::<bool>().prop_map(Op::End),
+        1 => any::<bool>().prop_map(|on| Op::Enable(UPCALL, on)),
+        5 => Just(Op::Unload),
+        5 => Just(Op::Load),
+    ]
+}
+
 fn apply(world: &mut World, v: usize, op: &Op) {
     let loaded = world.is_loaded(v);
     match *op {
@@ -161,6 +175,15 @@ proptest! {
         let fresh = World::with(version, VCPUS, 64, lrs);
         prop_assert!(world.registers() == fresh.registers());
         drop(play(set_up(world), after));
+    }
+
+    #[test]
+    fn vcpus_that_come_and_go_see_it_too(
+        version in prop::sample::select(vec![Version::V2, Version::V3]),
+        lrs in lrs(),
+        ops in prop::collection::vec((0..VCPUS, switching()), 1..200),
+    ) {
+        drop(play(start(version, lrs), ops));
     }
 
     #[test]

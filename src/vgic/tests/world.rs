@@ -295,12 +295,27 @@ impl World {
     }
 
     pub fn load(&mut self, v: usize) {
-        self.resync(v);
+        if self.is_loaded(v) {
+            return self.resync(v);
+        }
+        let cpu = &mut self.cpus[v];
+        if !cpu.timer {
+            let _ = self.vgic.set_line(vcpu(v), IntId::new(TIMER), false);
+        }
+        if self.vgic.load_at_once(&mut cpu.local, &mut cpu.hw, cpu.upcall) {
+            return;
+        }
+        let woken = self.vgic.load(&mut cpu.local, &mut cpu.hw, cpu.upcall);
+        assert!(!woken.contains(vcpu(v)));
+        self.wake(woken);
     }
 
     pub fn unload(&mut self, v: usize) {
         let cpu = &mut self.cpus[v];
-        let woken = self.vgic.unload(&mut cpu.local, &mut cpu.hw);
+        let mut woken = VcpuSet::EMPTY;
+        if !self.vgic.unload_at_once(&mut cpu.local, &mut cpu.hw) {
+            woken = self.vgic.unload(&mut cpu.local, &mut cpu.hw);
+        }
         assert!(cpu.hw.lrs.iter().all(|lr| !lr.is_valid()), "a list register was left behind");
         assert_eq!(cpu.hw.active_ppis, 0, "the next vCPU's timer could not fire");
         assert!(!cpu.hw.calls());
@@ -454,6 +469,8 @@ impl World {
         for v in 0..self.cpus.len() {
             let loaded = self.is_loaded(v);
             let cpu = &mut self.cpus[v];
+            // Before anything else has looked at the list registers.
+            let idle = loaded && self.vgic.is_idle(&mut cpu.local, &mut cpu.hw, cpu.upcall);
             if loaded {
                 let woken = self.vgic.fold(&mut cpu.local, &mut cpu.hw);
                 assert!(woken.is_empty(), "nothing was left to do");
@@ -465,6 +482,9 @@ impl World {
             // The timer of a vCPU that is not loaded is watched by its home pCPU, not by the virtual GIC.
             let unknown = !loaded && ready == [TIMER];
             assert!(unknown || deliverable != ready.is_empty(), "v{v}: deliverable: {ready:?}");
+            assert!(!(idle && deliverable), "v{v}: idle with {ready:?}");
+            let wakes = !loaded && cpu.upcall && self.vgic.upcall_wakes(&cpu.local, 0xff);
+            assert!(!wakes || deliverable, "v{v}: woken for nothing");
         }
         for (&(v, intid), irq) in &self.model.irqs {
             // While the physical interrupt is active the line cannot be seen to rise again.

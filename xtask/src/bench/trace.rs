@@ -8,32 +8,40 @@ use object::{Object, ObjectSymbol};
 
 use super::marks;
 use super::record::{Deed, Stretch};
+use super::rows::Run;
 use super::run::{self, Hypervisor, Machine, linked};
 use crate::image::ELF;
 use crate::trees;
 
-/// The names that `--trace` understands.
-const NAMES: [(&str, u16); 11] = [
-    ("hypercall", marks::HYPERCALL),
-    ("psci", marks::PSCI),
-    ("uart", marks::UART_READ),
-    ("gic", marks::GIC_READ),
-    ("sgi", marks::SGI),
-    ("timer", marks::TIMER),
-    ("masked", marks::SEND_MASKED),
-    ("pending", marks::SEND_PENDING),
-    ("self", marks::SEND_SELF),
-    ("send", marks::SEND_WOKEN),
-    ("receive", marks::ROUND_TRIP),
+/// The names that `--trace` understands, what they stand for, and where the guests are meanwhile.
+const NAMES: [(&str, u16, Run); 12] = [
+    ("hypercall", marks::HYPERCALL, Run::Apart),
+    ("psci", marks::PSCI, Run::Apart),
+    ("uart", marks::UART_READ, Run::Apart),
+    ("gic", marks::GIC_READ, Run::Apart),
+    ("sgi", marks::SGI, Run::Apart),
+    ("timer", marks::TIMER, Run::Apart),
+    ("masked", marks::SEND_MASKED, Run::Apart),
+    ("pending", marks::SEND_PENDING, Run::Apart),
+    ("self", marks::SEND_SELF, Run::Apart),
+    ("send", marks::SEND_WOKEN, Run::Apart),
+    ("receive", marks::ROUND_TRIP, Run::Apart),
+    ("one-cpu", marks::ROUND_TRIP, Run::Together),
 ];
 
-/// Prints what `name` executes at EL2. The stretch shown is the median one: what most of them are like.
-pub fn run(name: &str, machine: Machine, lines: bool) -> Result<(), String> {
-    let Some((_, mark)) = NAMES.iter().find(|(known, _)| *known == name) else {
-        let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
+/// Prints what `name` executes at EL2, on a machine with this GIC. The stretch shown is the median one: what most of them
+/// are like.
+pub fn run(name: &str, gic: u8, lines: bool) -> Result<(), String> {
+    let Some((_, mark, place)) = NAMES.iter().find(|(known, ..)| *known == name) else {
+        let names: Vec<_> = NAMES.iter().map(|(name, ..)| *name).collect();
         return Err(format!("--trace is followed by one of {}", names.join(", ")));
     };
     let text = trees::read("bench")?.replace("rounds=200", "rounds=21");
+    let (cpus, text) = match place {
+        Run::Apart => (2, text),
+        Run::Together => (1, text.replace("role=measure", "role=measure only=events")),
+    };
+    let machine = Machine { gic, cpus };
     let outcome = run::counted(Hypervisor::Portunus, machine, &text, "trace")?;
     let mut stretches: Vec<&Stretch> = outcome.record.of(*mark).collect();
     stretches.sort_by_key(|stretch| stretch.deeds.len());

@@ -47,13 +47,18 @@ impl Frames {
 pub struct Interface {
     frames: &'static Frames,
     count: usize,
+    /// What the virtual CPU interface had in it when a vCPU left it.
+    left: VirtualCpu,
 }
+
+/// What no interface has in it: GICH_VMCR has reserved bits.
+const UNKNOWN: VirtualCpu = VirtualCpu { vmcr: !0, active: !0 };
 
 impl Interface {
     /// Those of whichever CPU executes; there are no list registers before [`switch_on`](Self::switch_on).
     #[must_use]
     pub const fn new(frames: &'static Frames) -> Self {
-        Self { frames, count: 0 }
+        Self { frames, count: 0, left: UNKNOWN }
     }
 
     /// Switches the virtual interface of the executing CPU on, with empty list registers.
@@ -63,6 +68,23 @@ impl Interface {
             self.write(index, Lr::EMPTY);
         }
         self.frames.hyp.write32(GICH_HCR, EN);
+    }
+
+    /// Takes the registers of the virtual CPU interface of this pCPU.
+    #[inline(always)]
+    pub fn save(&mut self, cpu: &mut VirtualCpu) {
+        let hyp = self.frames.hyp;
+        *cpu = VirtualCpu { vmcr: hyp.read32(GICH_VMCR), active: hyp.read32(GICH_APR) };
+        self.left = *cpu;
+    }
+
+    /// Gives them back, unless they are there: most guests run with the same, and a write takes long.
+    #[inline(always)]
+    pub fn restore(&self, cpu: &VirtualCpu) {
+        if self.left != *cpu {
+            self.frames.hyp.write32(GICH_VMCR, cpu.vmcr);
+            self.frames.hyp.write32(GICH_APR, cpu.active);
+        }
     }
 
     #[inline(always)]
@@ -204,25 +226,13 @@ impl ListRegisters for Ahead<'_> {
 }
 
 /// The virtual CPU interface of a vCPU that is not loaded: its priority mask, enables and active priorities.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct VirtualCpu {
     vmcr: u32,
     active: u32,
 }
 
 impl VirtualCpu {
-    /// Takes the registers of this pCPU.
-    #[must_use]
-    pub fn save(frames: &Frames) -> Self {
-        Self { vmcr: frames.hyp.read32(GICH_VMCR), active: frames.hyp.read32(GICH_APR) }
-    }
-
-    /// Gives them back.
-    pub fn restore(&self, frames: &Frames) {
-        frames.hyp.write32(GICH_VMCR, self.vmcr);
-        frames.hyp.write32(GICH_APR, self.active);
-    }
-
     /// See [`Frames::guest_threshold`].
     #[must_use]
     pub const fn threshold(&self) -> u8 {

@@ -190,59 +190,59 @@ pub struct VirtualCpu {
     active: [[u64; 2]; 4],
 }
 
-/// Active-priority registers per group (ICH_VTR_EL2.PREbits; IHI 0069, `ICH_AP1R<n>_EL2`).
-fn active_registers() -> usize {
-    match ICH_VTR_EL2::read() >> 26 & 7 {
-        0..=4 => 1,
-        5 => 2,
-        _ => 4,
-    }
-}
-
-macro_rules! active_priorities {
-    ($($n:literal: $group0:ident $group1:ident,)*) => {
-        fn read_active(n: usize) -> [u64; 2] {
-            match n {
-                $($n => [$group0::read(), $group1::read()],)*
-                _ => [0; 2],
-            }
-        }
-
-        fn write_active(n: usize, [group0, group1]: [u64; 2]) {
-            match n {
-                $($n => {
-                    $group0::write(group0);
-                    $group1::write(group1);
-                })*
-                _ => {}
-            }
-        }
-    };
-}
-
-active_priorities! {
-    0: ICH_AP0R0_EL2 ICH_AP1R0_EL2,
-    1: ICH_AP0R1_EL2 ICH_AP1R1_EL2,
-    2: ICH_AP0R2_EL2 ICH_AP1R2_EL2,
-    3: ICH_AP0R3_EL2 ICH_AP1R3_EL2,
+/// Bits of preemption (ICH_VTR_EL2.PREbits). Up to five of them need one active-priority register for each group, which all
+/// of Arm's own interfaces have; six need two, seven need four (IHI 0069, `ICH_AP1R<n>_EL2`).
+#[inline(always)]
+fn preemption_bits() -> u64 {
+    (ICH_VTR_EL2::read() >> 26 & 7) + 1
 }
 
 impl VirtualCpu {
     /// Takes the registers of this pCPU.
-    #[must_use]
-    pub fn save() -> Self {
-        let mut saved = Self { vmcr: ICH_VMCR_EL2::read(), ..Self::default() };
-        for (n, slot) in saved.active.iter_mut().enumerate().take(active_registers()) {
-            *slot = read_active(n);
+    #[inline]
+    pub fn save(&mut self) {
+        let [first, ..] = &mut self.active;
+        self.vmcr = ICH_VMCR_EL2::read();
+        *first = [ICH_AP0R0_EL2::read(), ICH_AP1R0_EL2::read()];
+        let bits = preemption_bits();
+        if bits > 5 {
+            self.save_more(bits);
         }
-        saved
+    }
+
+    #[cold]
+    fn save_more(&mut self, bits: u64) {
+        let [_, second, third, fourth] = &mut self.active;
+        *second = [ICH_AP0R1_EL2::read(), ICH_AP1R1_EL2::read()];
+        if bits > 6 {
+            *third = [ICH_AP0R2_EL2::read(), ICH_AP1R2_EL2::read()];
+            *fourth = [ICH_AP0R3_EL2::read(), ICH_AP1R3_EL2::read()];
+        }
     }
 
     /// Gives them back.
+    #[inline]
     pub fn restore(&self) {
+        let [[group0, group1], ..] = self.active;
         ICH_VMCR_EL2::write(self.vmcr);
-        for (n, slot) in self.active.iter().enumerate().take(active_registers()) {
-            write_active(n, *slot);
+        ICH_AP0R0_EL2::write(group0);
+        ICH_AP1R0_EL2::write(group1);
+        let bits = preemption_bits();
+        if bits > 5 {
+            self.restore_more(bits);
+        }
+    }
+
+    #[cold]
+    fn restore_more(&self, bits: u64) {
+        let [_, second, third, fourth] = self.active;
+        ICH_AP0R1_EL2::write(second[0]);
+        ICH_AP1R1_EL2::write(second[1]);
+        if bits > 6 {
+            ICH_AP0R2_EL2::write(third[0]);
+            ICH_AP1R2_EL2::write(third[1]);
+            ICH_AP0R3_EL2::write(fourth[0]);
+            ICH_AP1R3_EL2::write(fourth[1]);
         }
     }
 
