@@ -120,7 +120,7 @@ fn boot(address: u64) -> Result<(), String> {
     let plan = plan::domains_of(&tree, &machine, &online, &build::InMemory, &mut diagnostics);
     show(&plan, &diagnostics);
     check_timer(&plan.machine)?;
-    let more = heap::provide(&mut frames, plan.domains.len());
+    let more = heap::provide(&mut frames, &plan);
     let free = frames.free_bytes();
     let seed = tree.at("/chosen", |node| Seed::new(node.prop("rng-seed")?.value)).flatten();
     let utc = plan::clock(&tree).and_then(rtc::seconds).unwrap_or(0);

@@ -4,8 +4,10 @@
 //! everything at its limits takes 3 MiB more, which are borrowed and given back before the first domain runs.
 
 use portunus::addr::{MIB, PAGE_SIZE, Pa, PaSpan};
+use portunus::evtchn::Events;
 use portunus::mm::frames::Frames;
 use portunus::mm::heap::SealedHeap;
+use portunus::plan::Plan;
 
 use crate::arch::aarch64::map;
 use crate::run::{SPECIAL_PAGES, World};
@@ -15,9 +17,14 @@ const KIB: u64 = 1024;
 const SIZE: usize = 256 * 1024;
 /// What is lent for planning, in pages: the buddy heap rounds 3 MiB up.
 const LOAN_PAGES: usize = 1024;
-/// What a domain takes of the heap: 96 KiB are its ports and their counters, its console and interrupts most of the rest.
-/// One that takes more, because it has many vCPUs or unpacks its kernel at each start, may cost the whole loan.
-const DOMAIN: usize = 120 * 1024;
+/// What a domain with one vCPU takes of the heap, the counters of its ports apart: 16 KiB are its ports; its console, its
+/// interrupts and its device tree most of the rest. One that takes more, because its command line is long or it unpacks its
+/// kernel at each start, may cost the whole loan.
+const DOMAIN: usize = 36 * 1024;
+/// What each further vCPU takes.
+const VCPU: usize = 3 * 1024;
+/// One past the highest number of a domain.
+const DOMAINS: usize = 256;
 /// What is in use for a while when a kernel is unpacked.
 const UNPACKING: usize = 64 * 1024;
 
@@ -47,14 +54,28 @@ pub fn lend(frames: &mut Frames) {
     }
 }
 
-/// Planning is over. Sees to it that `domains` domains can be built; answers how many bytes were added for them.
-pub fn provide(frames: &mut Frames, domains: usize) -> u64 {
+/// What the domains of `plan` will take of the heap.
+fn demand(plan: &Plan) -> usize {
+    let ends = plan.channels.iter().chain(&plan.severed).flat_map(|channel| channel.ends);
+    let mut counted = [0_usize; DOMAINS];
+    for end in ends {
+        if let Some(ports) = counted.get_mut(end.domain.index()) {
+            *ports = (*ports).max(end.port.index() + 1);
+        }
+    }
+    let counters: usize = counted.iter().map(|ports| Events::counters(*ports).next_power_of_two()).sum();
+    let vcpus: usize = plan.domains.iter().map(|domain| domain.vcpus.len().saturating_sub(1)).sum();
+    plan.domains.len() * DOMAIN + vcpus * VCPU + counters
+}
+
+/// Planning is over. Sees to it that the domains of `plan` can be built; answers how many bytes were added for them.
+pub fn provide(frames: &mut Frames, plan: &Plan) -> u64 {
     HEAP.stop_borrowing();
     let (used, total) = HEAP.usage();
-    let missing = (used + domains * DOMAIN + UNPACKING).saturating_sub(total);
+    let missing = (used + demand(plan) + UNPACKING).saturating_sub(total);
     let mut added = 0;
     while added < missing {
-        // Powers of two, as both allocators have them, and large enough for a port table or for unpacking.
+        // Powers of two, as both allocators have them, and large enough for unpacking.
         let pages = (missing - added).div_ceil(PAGE_SIZE as usize).max(UNPACKING / PAGE_SIZE as usize);
         let pages = 1 << pages.ilog2();
         let Some(start) = frames.allocate(pages) else { break };

@@ -245,7 +245,7 @@ impl Domain {
         self.config.try_take().ok_or(Refusal::Busy)
     }
 
-    fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
+    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = Entry> + ExactSizeIterator + '_ {
         self.ports.iter().map(|word| Entry::from_raw(word.get()))
     }
 

@@ -8,7 +8,7 @@ use super::domain::{Bell, Counters, Domain, Events, Vcpu};
 use super::page::SharedInfo;
 use super::port::Entry;
 use super::view::AtomicRef;
-use super::word::Word;
+use super::word::{Half, Word};
 use super::{DOMAINS, PORT_COUNT};
 use crate::addr::{DomainId, Port, VcpuId};
 use crate::hypercall::Errno;
@@ -59,11 +59,15 @@ impl Builder {
             return Err(Errno::EEXIST);
         }
         let entry = |port| if port == 0 { Entry::RESERVED } else { Entry::FREE };
+        // On the heap from the beginning: they would not fit a boot stack.
+        let ports: Vec<Half> = (0..PORT_COUNT).map(|port| Half::new(entry(port).raw())).collect();
         *slot = Some(Box::new(Domain {
             id,
             shared,
-            ports: table(|port| Word::new(entry(port).raw())).ok_or(Errno::EINVAL)?,
-            traffic: table(|_| Counters::default()).ok_or(Errno::EINVAL)?,
+            pending: &shared.pending,
+            mask: &shared.mask,
+            ports: ports.into_boxed_slice().try_into().map_err(|_| Errno::EINVAL)?,
+            traffic: Box::default(),
             vcpus: (0..vcpus).map(|vcpu| Vcpu::new(vcpu, shared)).collect(),
             pollers: Word::new(0),
             config: TryLock::default(),
@@ -130,7 +134,11 @@ impl Builder {
 
     /// The finished channels, ready to be shared by all CPUs.
     #[must_use]
-    pub fn freeze(self) -> Events {
+    pub fn freeze(mut self) -> Events {
+        for domain in self.events.domains.iter_mut().flatten() {
+            let last = domain.entries().rposition(Entry::is_static).map_or(0, |last| last + 1);
+            domain.traffic = (0..last).map(|_| Counters::default()).collect();
+        }
         self.events
     }
 }
@@ -141,11 +149,6 @@ impl Vcpu {
         let info = AtomicRef::new(first_info);
         Self { info, bell: Bell::default(), first_info, polling: Word::new(0) }
     }
-}
-
-/// A table with one item a port. (Built on the heap: it would not fit a boot stack.)
-fn table<T>(item: impl FnMut(usize) -> T) -> Option<Box<[T; PORT_COUNT]>> {
-    (0..PORT_COUNT).map(item).collect::<Vec<_>>().into_boxed_slice().try_into().ok()
 }
 
 impl Events {

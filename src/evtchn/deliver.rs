@@ -7,7 +7,6 @@
 use alloc::boxed::Box;
 
 use super::domain::{Bell, Domain, Events};
-use super::page::SharedInfo;
 use super::port::Entry;
 use super::{DOMAINS, PORT_COUNT};
 use crate::addr::{DomainId, Port, VcpuId};
@@ -62,16 +61,13 @@ impl Sender<'_> {
         let Some(receiver) = self.domains.get(to).and_then(Option::as_deref) else {
             return Ok(Sent::Dropped);
         };
-        // Read once: the compiler cannot know that it stays the same.
-        let shared = receiver.shared;
-        let merged = shared.set_pending(remote);
-        if let Some(counters) = self.domain.traffic.get(port.index) {
-            counters.count(merged);
-        }
-        if merged {
+        let counters = self.domain.traffic.get(port.index);
+        if receiver.set_pending(remote) {
+            counters.inspect(|counters| counters.count_merged());
             return Ok(Sent::Merged);
         }
-        receiver.tell(shared, remote, attention);
+        counters.inspect(|counters| counters.count_fresh());
+        receiver.tell(remote, attention);
         Ok(Sent::Fresh)
     }
 }
@@ -145,21 +141,19 @@ const fn place(port: usize) -> (usize, u64) {
     (port / 64, 1u64.wrapping_shl(port as u32))
 }
 
-impl SharedInfo {
-    /// Sets the pending bit of `port`. Whether it was set already; if not, [`Domain::tell`] follows.
+impl Domain {
+    /// Sets the pending bit of `port`. Whether it was set already; if not, [`tell`](Self::tell) follows.
     #[inline(always)]
     fn set_pending(&self, port: usize) -> bool {
         let (word, bit) = place(port);
         self.pending.get(word).is_some_and(|pending| pending.set(bit) & bit != 0)
     }
-}
 
-impl Domain {
     /// The pending bit of `port` has just been set: lets the guest know, unless it does not want to.
     #[inline(always)]
-    fn tell(&self, shared: &SharedInfo, port: usize, attention: &impl Attention) {
+    fn tell(&self, port: usize, attention: &impl Attention) {
         let (word, bit) = place(port);
-        if shared.mask.get(word).is_some_and(|mask| mask.get() & bit == 0)
+        if self.mask.get(word).is_some_and(|mask| mask.get() & bit == 0)
             // The notified vCPU is read here and not earlier: see the room's introduction.
             && let Some(entry) = self.entry(port)
         {
@@ -172,8 +166,8 @@ impl Domain {
 
     /// An event that no guest sent.
     pub(super) fn raise(&self, port: usize, attention: &impl Attention) {
-        if !self.shared.set_pending(port) {
-            self.tell(self.shared, port, attention);
+        if !self.set_pending(port) {
+            self.tell(port, attention);
         }
     }
 
@@ -190,7 +184,7 @@ impl Domain {
 
     fn lift_mask(&self, port: usize, attention: &impl Attention) {
         let (word, bit) = place(port);
-        let (Some(pending), Some(mask)) = (self.shared.pending.get(word), self.shared.mask.get(word)) else {
+        let (Some(pending), Some(mask)) = (self.pending.get(word), self.mask.get(word)) else {
             return;
         };
         if mask.clear(bit) & bit != 0
@@ -205,7 +199,7 @@ impl Domain {
     /// Discards an event that is pending on `port`. Selector and upcall stay: guests expect to find nothing.
     pub(super) fn clear_pending(&self, port: usize) {
         let (word, bit) = place(port);
-        if let Some(pending) = self.shared.pending.get(word) {
+        if let Some(pending) = self.pending.get(word) {
             pending.clear(bit);
         }
     }
@@ -213,6 +207,6 @@ impl Domain {
     /// Whether an event is pending on `port`, masked or not.
     pub(super) fn is_pending(&self, port: usize) -> bool {
         let (word, bit) = place(port);
-        self.shared.pending.get(word).is_some_and(|pending| pending.get() & bit != 0)
+        self.pending.get(word).is_some_and(|pending| pending.get() & bit != 0)
     }
 }

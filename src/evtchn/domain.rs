@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::page::{SharedInfo, VcpuInfo};
 use super::port::Entry;
 use super::view::AtomicRef;
-use super::word::Word;
-use super::{DOMAINS, PORT_COUNT};
+use super::word::{Half, Word};
+use super::{DOMAINS, PORT_COUNT, WORDS};
 use crate::addr::{DomainId, Port, VcpuId};
 use crate::sync::{Held, TryLock};
 
@@ -28,10 +28,13 @@ pub(super) struct Domain {
     pub(super) id: DomainId,
     /// The page with the bitmaps, wherever (and whether) the guest maps it.
     pub(super) shared: &'static SharedInfo,
+    /// The bitmaps in that page: a sender needs them at once.
+    pub(super) pending: &'static [Word; WORDS],
+    pub(super) mask: &'static [Word; WORDS],
     /// The port table: one packed [`Entry`] each. Written only with `config` held.
-    pub(super) ports: Box<[Word; PORT_COUNT]>,
-    /// What was sent on each port.
-    pub(super) traffic: Box<[Counters; PORT_COUNT]>,
+    pub(super) ports: Box<[Half; PORT_COUNT]>,
+    /// What was sent on each port, up to the last of a static channel: nobody asks about those behind.
+    pub(super) traffic: Box<[Counters]>,
     /// By vCPU number.
     pub(super) vcpus: Box<[Vcpu]>,
     /// Serialises everything but send, unmask, status and poll.
@@ -69,22 +72,31 @@ impl Line<'_> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bell(pub usize);
 
-/// Counters of one port: sends that made the receiving port pending, and sends that found it so. Statistics only:
-/// nothing is ordered by them.
+/// Counters of one port. Statistics only: nothing is ordered by them.
 #[derive(Debug, Default)]
-pub(super) struct Counters([AtomicU64; 2]);
+#[repr(C)]
+pub(super) struct Counters {
+    /// Sends that made the receiving port pending.
+    fresh: AtomicU64,
+    /// Sends that found it so.
+    merged: AtomicU64,
+}
 
 impl Counters {
     /// Counts a send.
     #[inline(always)]
-    pub(super) fn count(&self, merged: bool) {
-        if let Some(counter) = self.0.get(usize::from(merged)) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
+    pub(super) fn count_merged(&self) {
+        self.merged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a send.
+    #[inline(always)]
+    pub(super) fn count_fresh(&self) {
+        self.fresh.fetch_add(1, Ordering::Relaxed);
     }
 
     fn read(&self) -> Traffic {
-        let [fresh, coalesced] = self.0.each_ref().map(|counter| counter.load(Ordering::Relaxed));
+        let [fresh, coalesced] = [&self.fresh, &self.merged].map(|counter| counter.load(Ordering::Relaxed));
         Traffic { sent: fresh + coalesced, coalesced }
     }
 }
@@ -131,7 +143,13 @@ impl Events {
         self.domain(id)?.vcpu(vcpu).map(Line)
     }
 
-    /// What was sent on port `port` of domain `id`.
+    /// How many bytes count what is sent on a domain's first `ports` ports.
+    #[must_use]
+    pub const fn counters(ports: usize) -> usize {
+        ports * size_of::<Counters>()
+    }
+
+    /// What was sent on port `port` of domain `id`. Not counted are ports behind the last one of a static channel.
     #[must_use]
     pub fn traffic(&self, id: DomainId, port: Port) -> Traffic {
         let counters = self.domain(id).and_then(|domain| domain.traffic.get(port.index()));

@@ -30,7 +30,7 @@ pub enum Binding {
     Ipi,
 }
 
-/// A port as the table stores it.
+/// A port as the table stores it: in 32 bits, which are handled as 64, so that nothing need be extended.
 ///
 /// | bits | content |
 /// |---|---|
@@ -39,7 +39,7 @@ pub enum Binding {
 /// | 15 | static: belongs to the device tree |
 /// | 23-16 | where a send goes: domain; or the domain an unbound port is offered to |
 /// | 24 | a send goes somewhere: so that the sender tests one bit |
-/// | 47-32 | notified vCPU |
+/// | 31-25 | notified vCPU |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry(u64);
 
@@ -55,8 +55,8 @@ const PORT_MASK: u64 = 0xfff;
 const DOMAIN_SHIFT: u32 = 16;
 const DOMAIN_MASK: u64 = 0xff;
 const FORWARDS: u64 = 1 << 24;
-const VCPU_SHIFT: u32 = 32;
-const VCPU_MASK: u64 = 0xffff;
+const VCPU_SHIFT: u32 = 25;
+const VCPU_MASK: u64 = 0x7f;
 
 const _: () = assert!(crate::addr::PORTS as u64 == PORT_MASK + 1 && super::DOMAINS as u64 == DOMAIN_MASK + 1);
 
@@ -105,12 +105,12 @@ impl Entry {
     }
 
     /// Reads the stored form.
-    pub(super) const fn from_raw(raw: u64) -> Self {
-        Self(raw)
+    pub(super) const fn from_raw(raw: u32) -> Self {
+        Self(raw as u64)
     }
     /// The stored form.
-    pub(super) const fn raw(self) -> u64 {
-        self.0
+    pub(super) const fn raw(self) -> u32 {
+        self.0 as u32
     }
 
     const fn state(self) -> u64 {

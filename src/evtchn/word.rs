@@ -15,9 +15,9 @@
 //! writing is written by `set`, `clear` or `swap`, which also pass on what those others released.
 
 #[cfg(not(loom))]
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// Under loom, orders all that follows after all that came before, in one total order of such points.
 #[inline(always)]
@@ -77,8 +77,12 @@ macro_rules! word {
 }
 
 word!(
-    /// A 64-bit word: 64 ports of a bitmap, a selector, or one packed record.
+    /// A 64-bit word: 64 ports of a bitmap, or a selector.
     Word, AtomicU64, u64
+);
+word!(
+    /// A 32-bit word: one packed port.
+    Half, AtomicU32, u32
 );
 word!(
     /// A byte, for the one flag of the ABI that is a byte.

@@ -2,10 +2,8 @@
 
 /// KiB for the hypervisor itself: image, variables, stacks, heap.
 const FIXED: u64 = 1024;
-/// KiB for each of the first two domains, stage 2 tables not counted: those follow from a domain's memory.
+/// KiB for each domain, stage 2 tables not counted: those follow from a domain's memory.
 const PER_DOMAIN: u64 = 64;
-/// KiB for each further domain, which finds no heap that is there anyway. 96 are its ports and their counters.
-const PER_FURTHER: u64 = 160;
 
 /// What is wrong with the line `RAM kept:` of a run, if the run has got that far.
 pub fn excess(log: &str) -> Option<String> {
@@ -17,7 +15,7 @@ pub fn excess(log: &str) -> Option<String> {
     let Some((total, tables)) = total_and_tables(account) else {
         return Some(format!("cannot be read: RAM kept: {account}"));
     };
-    let allowed = FIXED + PER_DOMAIN * domains.min(2) + PER_FURTHER * domains.saturating_sub(2);
+    let allowed = FIXED + PER_DOMAIN * domains;
     let kept = total.saturating_sub(tables);
     (kept > allowed).then(|| {
         format!(
@@ -37,18 +35,22 @@ fn total_and_tables(account: &str) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
 
-    fn log(total: u64) -> String {
+    fn log(domains: u64, total: u64) -> String {
         format!(
             "(portunus) RAM kept: {total} KiB: image 796, stacks 64, more heap 0, domains 40, stage 2 600\r\n\
-             (portunus) 2 domains unpaused, the counter at 7\r\n"
+             (portunus) {domains} domains unpaused, the counter at 7\r\n"
         )
     }
 
     #[test]
     fn what_is_kept_besides_stage_2_is_bounded() {
-        assert_eq!(excess(&log(600 + 1152)), None);
-        assert!(excess(&log(600 + 1153)).is_some_and(|why| why.starts_with("1153 KiB")));
+        assert_eq!(excess(&log(2, 600 + 1152)), None);
+        assert!(excess(&log(2, 600 + 1153)).is_some_and(|why| why.starts_with("1153 KiB")));
+        assert_eq!(excess(&log(32, 600 + 3072)), None);
+        assert!(excess(&log(32, 600 + 3073)).is_some_and(|why| why.ends_with("for 32 domains")));
         assert_eq!(excess("no domain was built"), None);
-        assert!(excess(&log(1).replace("stage 2", "stage II")).is_some_and(|why| why.starts_with("cannot")));
+        assert!(
+            excess(&log(2, 1).replace("stage 2", "stage II")).is_some_and(|why| why.starts_with("cannot"))
+        );
     }
 }
