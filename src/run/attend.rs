@@ -21,9 +21,9 @@ impl Here<'_> {
     pub(super) fn settle(&mut self, rung: bool) {
         let (mut rounds, mut rung) = (0, rung);
         loop {
-            let now = timer::now();
+            let mut now = timer::now();
             if rung {
-                self.attend(now);
+                now = self.attend(now);
             }
             self.local.reschedule = false;
             let next = self.local.scheduler.pick(now);
@@ -80,9 +80,9 @@ impl Here<'_> {
     }
 
     /// Looks at every vCPU that somebody rang for. The bits are cleared first: a ring that comes meanwhile is seen
-    /// next time.
+    /// next time. Answers what time it is then.
     #[inline(always)]
-    fn attend(&mut self, now: u64) {
+    fn attend(&mut self, now: u64) -> u64 {
         self.pcpu.forget_ringing();
         let (upcalls, others) = self.pcpu.doorbell.take();
         // Nothing is held here, and who rang for an epoch has begun it before.
@@ -90,9 +90,11 @@ impl Here<'_> {
         for slot in slots(upcalls & !others) {
             self.event(slot, now);
         }
-        for slot in slots(others) {
-            self.tend(slot);
+        if others == 0 {
+            return now;
         }
+        slots(others).for_each(|slot| self.tend(slot));
+        timer::now()
     }
 
     /// An event was sent to the vCPU in `slot`.
@@ -228,6 +230,7 @@ impl Here<'_> {
         self.save();
         self.local.loaded = Some(slot);
         let Some((vcpu, interface)) = self.local.current_and_interface() else { return };
+        // Every vCPU of a world that was built has one.
         let Some(call) = vcpu.call else { return };
         self.pcpu.set_calling(Some(call));
         let forget = vcpu.brothers.is_some_and(|brothers| brothers.change_to(slot));

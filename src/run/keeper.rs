@@ -120,6 +120,7 @@ impl Here<'_> {
 
     #[inline(never)]
     fn go_on(&mut self, slot: Slot) {
+        self.account();
         self.put_away();
         self.share();
         self.slice(slot);

@@ -42,7 +42,7 @@ use portunus::vdev::inject::Exception;
 
 use crate::arch::aarch64::start::{TrapFrame, guest_enter};
 use crate::arch::aarch64::sysreg::ESR_EL2;
-use crate::arch::aarch64::{guest, park, percpu};
+use crate::arch::aarch64::{guest, park, percpu, timer};
 
 /// Where a trap happened: the pCPU, what it owns, and the registers of the guest.
 struct Here<'a> {
@@ -68,6 +68,8 @@ pub fn start(pcpu: &'static Pcpu) -> ! {
     guest::set_traps(local.world.vtcr);
     local.interface.switch_on();
     interrupt::enable(pcpu, local.world);
+    // UNKNOWN out of reset; from here on it is known what it was last told.
+    timer::set_alarm(None);
     // SAFETY: this CPU's own stack, of which nothing is needed any more.
     unsafe { guest_enter(pcpu.stack_top()) }
 }

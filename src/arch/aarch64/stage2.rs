@@ -75,10 +75,12 @@ pub fn forget_all(vttbr: u64) {
     };
 }
 
-/// Forgets what this CPU alone remembers of stage 1 under the loaded VMID: two vCPUs of one domain take turns here. They
-/// may use one ASID for different tables, and a guest that maintains its TLBs for "this CPU" means its vCPU (Arm ARM
-/// D8.16.4: without the Inner Shareable suffix, TLBI acts on the executing PE).
+/// Forgets what this CPU alone remembers of stage 1 under the loaded VMID, and the instructions that it has fetched: two
+/// vCPUs of one domain take turns here, or one of them starts anew. They may use one ASID for different tables, and a guest
+/// that maintains its TLBs for "this CPU" means its vCPU (Arm ARM D8.16.4: without the Inner Shareable suffix, TLBI acts on
+/// the executing PE). One with its MMU off fetches from the point of coherency, what another has cleaned to the point of
+/// unification only (B2.7.4).
 pub fn forget_local() {
     // SAFETY: as above. The last ISB is left to the entry of the guest.
-    unsafe { asm!("isb", "tlbi vmalle1", "dsb nsh", options(nostack, preserves_flags)) };
+    unsafe { asm!("isb", "tlbi vmalle1", "ic iallu", "dsb nsh", options(nostack, preserves_flags)) };
 }

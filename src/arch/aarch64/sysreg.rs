@@ -195,7 +195,7 @@ registers! {
     SPSR_EL1 = "spsr_el1";
     /// Which cache a guest asks about.
     CSSELR_EL1 = "csselr_el1";
-    /// Counter access of a guest's EL0.
+    /// Counter and timer access of a guest's EL0, and the event stream.
     CNTKCTL_EL1 = "cntkctl_el1";
     /// EL1 virtual timer: enable, mask, status.
     CNTV_CTL_EL0 = "cntv_ctl_el0";

@@ -6,8 +6,8 @@
 use core::arch::asm;
 
 use super::sysreg::{
-    CNTFRQ_EL0, CNTHP_CTL_EL2, CNTHP_CVAL_EL2, CNTP_CTL_EL0, CNTP_CVAL_EL0, CNTPCT_EL0, CNTV_CTL_EL0,
-    CNTV_CVAL_EL0, CNTVCT_EL0, CNTVOFF_EL2,
+    CNTFRQ_EL0, CNTHP_CTL_EL2, CNTHP_CVAL_EL2, CNTKCTL_EL1, CNTP_CTL_EL0, CNTP_CVAL_EL0, CNTPCT_EL0,
+    CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0, CNTVOFF_EL2,
 };
 
 const ENABLE: u64 = 1;
@@ -45,6 +45,8 @@ pub struct Timers {
     physical_control: u64,
     virtual_deadline: u64,
     physical_deadline: u64,
+    /// What the guest's EL0 may do with counters and timers, and the event stream.
+    kernel_control: u64,
     /// Physical minus virtual counter, the domain's.
     offset: u64,
 }
@@ -63,6 +65,7 @@ impl Timers {
         CNTV_CTL_EL0::write(0);
         CNTP_CTL_EL0::write(0);
         let deadline = (CNTV_CVAL_EL0::read(), CNTP_CVAL_EL0::read());
+        self.kernel_control = CNTKCTL_EL1::read();
         // SAFETY: a context synchronisation: the timers are off when this returns.
         unsafe { asm!("isb", options(nostack, preserves_flags)) };
         (self.virtual_control, self.physical_control) = control;
@@ -75,6 +78,7 @@ impl Timers {
         CNTVOFF_EL2::write(self.offset);
         CNTV_CVAL_EL0::write(self.virtual_deadline);
         CNTP_CVAL_EL0::write(self.physical_deadline);
+        CNTKCTL_EL1::write(self.kernel_control);
         // SAFETY: a context synchronisation: no timer is compared with a deadline of someone else's.
         unsafe { asm!("isb", options(nostack, preserves_flags)) };
         CNTV_CTL_EL0::write(self.virtual_control);

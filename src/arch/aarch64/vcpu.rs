@@ -18,6 +18,8 @@ pub struct Registers {
     /// Its virtual CPU interface, which goes and comes with its interrupts.
     pub gic: VirtualCpu,
     timers: Timers,
+    /// It was turned on and has not run since.
+    starts: bool,
     vmpidr: u64,
     vttbr: u64,
     counter_offset: u64,
@@ -34,6 +36,7 @@ impl Registers {
             context: Context::new(0, 0),
             gic: VirtualCpu::default(),
             timers: Timers::new(counter_offset),
+            starts: false,
             vmpidr: Affinity::of_vcpu(vcpu).get() | RES1,
             vttbr: stage2::vttbr(root, vmid),
             counter_offset,
@@ -45,6 +48,7 @@ impl Registers {
         self.context = Context::new(entry, context);
         self.gic = VirtualCpu::default();
         self.timers = Timers::new(self.counter_offset);
+        self.starts = true;
     }
 
     /// First step of leaving a pCPU: the timers stop. The virtual CPU interface comes next.
@@ -60,13 +64,15 @@ impl Registers {
     }
 
     /// First step of getting a pCPU: everything but the virtual CPU interface, which comes next, and timers. `forget` says
-    /// whether this pCPU may remember translations of another vCPU of the domain.
+    /// whether this pCPU may remember translations of another vCPU of the domain. One that starts finds none of its own either,
+    /// as a CPU that is turned on.
     #[inline]
-    pub fn restore(&self, frame: &mut TrapFrame, forget: bool) {
+    pub fn restore(&mut self, frame: &mut TrapFrame, forget: bool) {
         stop_walks();
         VMPIDR_EL2::write(self.vmpidr);
         VTTBR_EL2::write(self.vttbr);
-        if forget {
+        if forget || self.starts {
+            self.starts = false;
             forget_local();
         }
         self.context.restore(frame);

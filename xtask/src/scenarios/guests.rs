@@ -77,6 +77,11 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     list.push(with_tree("typists", Scenario { typed: &TYPED, ..switch }));
     let shares = ["(domU3) share: 100 % of a CPU: ok", "allocations after freeze: 0", "powering off"];
     list.push(with_tree("shared-cpu", scenario("guest-shared-cpu", &[&TWO[..], &COUNTED].concat(), &shares)));
+    let kept = ["registers: 200 sleeps", "registers: 200 sleeps", "powering off"];
+    for cpu in ["cortex-a53", "cortex-a57", "max"] {
+        let machine = ["-M", EL2, "-cpu", cpu, "-smp", "1", "-m", "1G"];
+        list.push(with_tree("registers", scenario(&format!("guest-registers-{cpu}"), &machine, &kept)));
+    }
     list.push(with_tree("bad-images", scenario("guest-bad-images", &TWO, &BAD_IMAGES)));
     list.push(with_tree("missing-kernel", scenario("guest-missing-kernel", &TWO, &MISSING_KERNEL)));
     list.push(with_tree("broken-neighbours", scenario("guest-broken-neighbours", &TWO, &NEIGHBOURS)));
