@@ -136,7 +136,7 @@ fn irq_of_gicv3() -> Rest {
         return Some(guest_left);
     }
     let (Some(vcpu), Interface::V3(lists)) = (vcpus.get_mut(slot.index()), interface) else { return None };
-    upcall(vcpu, lists, pcpu, slot)
+    upcall(vcpu, lists, pcpu)
 }
 
 #[cold]
@@ -148,7 +148,7 @@ fn other_irq_of_gicv3(taken: IntId) -> Rest {
 /// The doorbell is in memory, where looking is cheap: its SGI is withdrawn, not taken and ended, and the three accesses
 /// that are left are the withdrawal and a read and a write of the list register. An SGI that arrives once more finds
 /// nobody rung and is taken like any other.
-#[inline(never)]
+#[inline(always)]
 fn irq_of_gicv2(frames: &Frames) -> Rest {
     const _: () = assert!(DOORBELL.get() == 0);
     let pcpu = percpu::this();
@@ -165,7 +165,7 @@ fn irq_of_gicv2(frames: &Frames) -> Rest {
     if !pcpu.doorbell.take_upcall_alone(slot) {
         return Some(guest_left);
     }
-    upcall(vcpu, &mut lists, pcpu, slot)
+    upcall(vcpu, &mut lists, pcpu)
 }
 
 /// An interrupt that was acknowledged and is no doorbell: the loaded vCPU's timer, or one of those that take longer.
@@ -229,10 +229,21 @@ pub(super) fn resync_if(listed: Listed, pcpu: &Pcpu, slot: Slot) -> Rest {
     }
 }
 
-/// The upcall of the vCPU in `slot`, which is loaded, was rung for and nothing else.
+/// The upcall of `vcpu`, which is loaded, was rung for and nothing else.
 #[inline(always)]
-fn upcall(vcpu: &mut Vcpu, lists: &mut impl ListRegisters, pcpu: &Pcpu, slot: Slot) -> Rest {
-    match vcpu.domain.vgic.upcall(&mut vcpu.bank, lists) {
+fn upcall(vcpu: &Vcpu, lists: &mut impl ListRegisters, pcpu: &Pcpu) -> Rest {
+    if vcpu.bank.upcall_again(lists) { None } else { other_upcall(pcpu) }
+}
+
+/// The same where that is not the same once more.
+#[cold]
+#[inline(never)]
+fn other_upcall(pcpu: &Pcpu) -> Rest {
+    // SAFETY: entry points are not re-entered, and the caller's reference is no longer used.
+    let local = unsafe { pcpu.local() }?;
+    let slot = local.loaded?;
+    let (vcpu, interface) = local.current_and_interface()?;
+    match vcpu.domain.vgic.other_upcall(&mut vcpu.bank, interface) {
         Upcall::Resync => {
             // Once more, the long way.
             pcpu.ring_other(slot, pcpu);

@@ -56,16 +56,11 @@ impl Vgic {
     /// seen that the attention bit is clear.
     #[inline(always)]
     pub fn upcall<H: ListRegisters>(&self, local: &mut LrBank, hw: &mut H) -> Upcall {
-        if local.comes_again() & 1 != 0 && hw.again(0) {
-            Upcall::Queued
-        } else {
-            self.first_upcall(local, hw)
-        }
+        if local.upcall_again(hw) { Upcall::Queued } else { self.other_upcall(local, hw) }
     }
 
     /// [`upcall`](Self::upcall), where list register 0 may hold anything.
-    #[inline(never)]
-    fn first_upcall<H: ListRegisters>(&self, local: &mut LrBank, hw: &mut H) -> Upcall {
+    pub fn other_upcall<H: ListRegisters>(&self, local: &mut LrBank, hw: &mut H) -> Upcall {
         let Some(private) = self.private(local.vcpu) else { return Upcall::Latched };
         let bank = &private.bank;
         if bank.line.load(SeqCst) & UPCALL_BIT == 0 {
@@ -153,6 +148,13 @@ impl Vgic {
 }
 
 impl LrBank {
+    /// [`Vgic::upcall`] where that is the same once more. Whether it was; if not, nothing was done.
+    #[inline(always)]
+    #[must_use]
+    pub fn upcall_again<H: ListRegisters>(&self, hw: &mut H) -> bool {
+        self.comes_again() & 1 != 0 && hw.again(0)
+    }
+
     /// List register 0 was made pending, and was pending or active `before`: publishes what the guest had done to it.
     fn upcall_pended(&mut self, bank: &Bank, (pending, active): (bool, bool)) {
         let Some(slot) = self.slots.first_mut() else { return };
