@@ -25,12 +25,13 @@ pub use irq::{GIC_V2, GIC_V3, IrqError};
 pub use node::{Cells, Node};
 pub use prop::{Prop, ValueError};
 pub use reg::{RegEntry, RegError};
-use token::{Bare, Token};
+use token::{Bare, Token, Tokens};
 
 /// A checked device tree.
 #[derive(Clone, Copy)]
 pub struct Tree<'a> {
-    tokens: token::Tokens<'a>,
+    structs: &'a [u8],
+    names: &'a [u8],
     reservations: &'a [u8],
 }
 
@@ -51,7 +52,8 @@ impl<'a> Tree<'a> {
         let layout = check::check(blob)?;
         let part = |range| blob.get(range).unwrap_or_default();
         Ok(Self {
-            tokens: token::Tokens::new(part(layout.structs), part(layout.strings)),
+            structs: part(layout.structs),
+            names: part(layout.strings),
             reservations: part(layout.reservations),
         })
     }
@@ -67,7 +69,7 @@ impl<'a> Tree<'a> {
     /// The root node. A checked tree has one.
     #[must_use]
     pub fn root(&self) -> Option<Node<'_, '_>> {
-        Some(Node::root(self, self.bare().next()?))
+        Some(Node::root(self.bare().next()?))
     }
 
     /// Offers every node to `visit`, parents before children, in tree order, until it answers with something.
@@ -98,15 +100,15 @@ impl<'a> Tree<'a> {
     }
 
     /// All nodes in tree order, without their ancestors.
-    fn bare(&self) -> impl Iterator<Item = Bare<'a>> + use<'a> {
-        self.tokens.filter_map(|token| match token {
+    fn bare(&self) -> impl Iterator<Item = Bare<'_>> {
+        Tokens::of(self).filter_map(|token| match token {
             Token::Begin(node) => Some(node),
             _ => None,
         })
     }
 
     /// The node with this phandle, without its ancestors.
-    fn by_phandle(&self, phandle: u32) -> Option<Bare<'a>> {
+    fn by_phandle(&self, phandle: u32) -> Option<Bare<'_>> {
         self.bare().find(|node| node.phandle() == Some(phandle))
     }
 

@@ -24,14 +24,13 @@ impl Cells {
 #[derive(Clone, Copy)]
 pub struct Node<'p, 't> {
     bare: Bare<'t>,
-    tree: &'t Tree<'t>,
     parent: Option<&'p Node<'p, 't>>,
     cells: Cells,
 }
 
 impl<'p, 't> Node<'p, 't> {
-    pub(super) fn root(tree: &'t Tree<'t>, bare: Bare<'t>) -> Self {
-        Self { bare, tree, parent: None, cells: Cells::DEFAULT }
+    pub(super) fn root(bare: Bare<'t>) -> Self {
+        Self { bare, parent: None, cells: Cells::DEFAULT }
     }
 
     /// The node without what is above it.
@@ -41,7 +40,7 @@ impl<'p, 't> Node<'p, 't> {
 
     /// The tree it belongs to.
     pub(super) fn tree(&self) -> &'t Tree<'t> {
-        self.tree
+        self.bare.tree()
     }
 
     /// Its name with the unit address; "/" for the root.
@@ -82,7 +81,7 @@ impl<'p, 't> Node<'p, 't> {
     /// Its children in tree order.
     pub fn children<'s>(&'s self) -> impl Iterator<Item = Node<'s, 't>> + use<'s, 'p, 't> {
         let cells = self.child_cells();
-        self.bare.children().map(move |bare| Node { bare, tree: self.tree, parent: Some(self), cells })
+        self.bare.children().map(move |bare| Node { bare, parent: Some(self), cells })
     }
 
     /// The first child of this name; without a unit address, the first one whose name fits without its own.

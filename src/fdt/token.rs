@@ -3,6 +3,7 @@
 //! [`super::check`] has seen every token, length and offset, so what does not fit here cannot come up; it ends the walk.
 //! A walk copies nothing and looks at a name only where it is asked for: a boot looks up a thousand properties.
 
+use super::Tree;
 use super::check::{BEGIN_NODE, END_NODE, NOP, PROP, align4, cell_at};
 use super::prop::Prop;
 
@@ -16,33 +17,25 @@ pub(super) enum Token<'t> {
     Prop(BareProp<'t>),
 }
 
-/// The rest of the structure block.
+/// The tokens from some place on. (Places are offsets, which take a quarter of what slices take: nodes are moved a lot.)
 #[derive(Clone, Copy)]
 pub(super) struct Tokens<'t> {
-    rest: &'t [u8],
-    names: &'t [u8],
+    tree: &'t Tree<'t>,
+    at: usize,
 }
 
 impl<'t> Tokens<'t> {
-    /// The structure block, and the strings block with the names of the properties.
-    pub(super) fn new(structs: &'t [u8], names: &'t [u8]) -> Self {
-        Self { rest: structs, names }
-    }
-
-    /// Takes `size` bytes and what pads them.
-    #[inline(always)]
-    fn take(&mut self, size: usize) -> Option<&'t [u8]> {
-        let taken = self.rest.get(..size)?;
-        self.rest = self.rest.get(align4(size)..)?;
-        Some(taken)
+    /// The whole structure block.
+    pub(super) fn of(tree: &'t Tree<'t>) -> Self {
+        Self { tree, at: 0 }
     }
 
     // A boot reads a hundred thousand cells: too many for a call each.
     #[inline(always)]
     fn cell(&mut self) -> Option<u32> {
-        let (cell, rest) = self.rest.split_first_chunk::<4>()?;
-        self.rest = rest;
-        Some(u32::from_be_bytes(*cell))
+        let cell = cell_at(self.tree.structs, self.at)?;
+        self.at = self.at.saturating_add(4);
+        Some(cell)
     }
 
     /// Goes behind the end of the node whose properties and children come next.
@@ -68,14 +61,22 @@ impl<'t> Iterator for Tokens<'t> {
                 NOP => {}
                 END_NODE => return Some(Token::End),
                 BEGIN_NODE => {
-                    let length = self.rest.iter().position(|byte| *byte == 0)?;
-                    let name = self.take(length.checked_add(1)?)?;
-                    return Some(Token::Begin(Bare { name, inside: *self }));
+                    let name = self.at;
+                    let length = self.tree.structs.get(name..)?.iter().position(|byte| *byte == 0)?;
+                    self.at = align4(name.saturating_add(length).saturating_add(1));
+                    let [name, inside] = [name, self.at].map(|at| at as u32);
+                    return Some(Token::Begin(Bare { tree: self.tree, name, inside }));
                 }
                 PROP => {
-                    let length = self.cell()? as usize;
-                    let name = self.names.get(self.cell()? as usize..)?;
-                    return Some(Token::Prop(BareProp { name, value: self.take(length)? }));
+                    let (length, name) = (self.cell()?, self.cell()?);
+                    let value = self.at;
+                    self.at = align4(value.saturating_add(length as usize));
+                    return Some(Token::Prop(BareProp {
+                        tree: self.tree,
+                        name,
+                        value: value as u32,
+                        length,
+                    }));
                 }
                 _ => return None,
             }
@@ -86,29 +87,44 @@ impl<'t> Iterator for Tokens<'t> {
 /// A node that knows nothing above itself.
 #[derive(Clone, Copy)]
 pub(super) struct Bare<'t> {
-    /// Its name with the NUL behind.
-    name: &'t [u8],
-    inside: Tokens<'t>,
+    tree: &'t Tree<'t>,
+    name: u32,
+    /// What comes behind the name.
+    inside: u32,
 }
 
 impl<'t> Bare<'t> {
+    /// The tree it belongs to.
+    pub(super) fn tree(self) -> &'t Tree<'t> {
+        self.tree
+    }
+
+    /// The structure block from its name on.
+    fn bytes(self) -> &'t [u8] {
+        self.tree.structs.get(self.name as usize..).unwrap_or_default()
+    }
+
     /// Its name with the unit address; the root's is empty.
     pub(super) fn name(self) -> &'t str {
-        text(self.name)
+        text(self.bytes())
     }
 
     /// Whether it is called `name`, with or without its own unit address.
     pub(super) fn is_called(self, name: &str) -> bool {
-        match self.name.strip_prefix(name.as_bytes()).and_then(<[u8]>::first) {
+        match self.bytes().strip_prefix(name.as_bytes()).and_then(<[u8]>::first) {
             Some(0) => true,
             Some(b'@') => !name.contains('@'),
             _ => false,
         }
     }
 
+    fn tokens(self) -> Tokens<'t> {
+        Tokens { tree: self.tree, at: self.inside as usize }
+    }
+
     /// Its properties.
     pub(super) fn props(self) -> impl Iterator<Item = BareProp<'t>> + use<'t> {
-        let mut tokens = self.inside;
+        let mut tokens = self.tokens();
         core::iter::from_fn(move || match tokens.next()? {
             Token::Prop(prop) => Some(prop),
             _ => None,
@@ -122,7 +138,7 @@ impl<'t> Bare<'t> {
 
     /// Its children.
     pub(super) fn children(self) -> impl Iterator<Item = Bare<'t>> + use<'t> {
-        let mut tokens = self.inside;
+        let mut tokens = self.tokens();
         core::iter::from_fn(move || {
             loop {
                 match tokens.next()? {
@@ -140,27 +156,36 @@ impl<'t> Bare<'t> {
     /// Its phandle (`phandle`, or the older `linux,phandle`). 0 and 0xffffffff name nothing.
     pub(super) fn phandle(self) -> Option<u32> {
         let own = self.props().find(|prop| prop.is_called("phandle") || prop.is_called("linux,phandle"))?;
-        cell_at(own.value, 0).filter(|phandle| *phandle != 0 && *phandle != u32::MAX)
+        cell_at(own.prop().value, 0).filter(|phandle| *phandle != 0 && *phandle != u32::MAX)
     }
 }
 
-/// A property whose name nobody has looked at.
+/// A property at whose name and value nobody has looked.
 #[derive(Clone, Copy)]
 pub(super) struct BareProp<'t> {
-    /// The strings block from its name on.
-    name: &'t [u8],
-    value: &'t [u8],
+    tree: &'t Tree<'t>,
+    name: u32,
+    value: u32,
+    length: u32,
 }
 
 impl<'t> BareProp<'t> {
+    /// The strings block from its name on.
+    fn bytes(self) -> &'t [u8] {
+        self.tree.names.get(self.name as usize..).unwrap_or_default()
+    }
+
     /// Whether this is its name.
     fn is_called(self, name: &str) -> bool {
-        self.name.get(name.len()) == Some(&0) && self.name.starts_with(name.as_bytes())
+        let bytes = self.bytes();
+        bytes.get(name.len()) == Some(&0) && bytes.starts_with(name.as_bytes())
     }
 
     /// The property with its name.
     pub(super) fn prop(self) -> Prop<'t> {
-        Prop { name: text(self.name), value: self.value }
+        let value = self.tree.structs.get(self.value as usize..);
+        let value = value.and_then(|value| value.get(..self.length as usize)).unwrap_or_default();
+        Prop { name: text(self.bytes()), value }
     }
 }
 
