@@ -15,8 +15,8 @@ use crate::arch::aarch64::{guest, timer};
 const ROUNDS: u32 = 4;
 
 impl Here<'_> {
-    /// Attends to everything, if the doorbell was `rung`, and chooses who runs. Returns with a vCPU loaded that can run; until there is one, the
-    /// pCPU sleeps here.
+    /// Attends to everything, if the doorbell was `rung`, and chooses who runs. Returns with a vCPU loaded that can run; until
+    /// there is one, the pCPU sleeps here.
     #[cold]
     pub(super) fn settle(&mut self, rung: bool) {
         let (mut rounds, mut rung) = (0, rung);
@@ -157,8 +157,8 @@ impl Here<'_> {
         vcpu.domain.publish(woken, pcpu);
     }
 
-    /// Wakes the vCPU in `slot`, which is not loaded, if it sleeps and has a reason not to, of which an event is the likely
-    /// one.
+    /// Wakes the vCPU in `slot`, which is not loaded, if it sleeps and has a reason not to, of which an event is the
+    /// likely one.
     fn wake_for_event(&mut self, slot: Slot, now: u64) {
         if !self.pcpu.is_asleep(slot) {
             return;

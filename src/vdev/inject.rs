@@ -55,6 +55,7 @@ mod pstate {
     pub const SS: u64 = 1 << 21;
     pub const PAN: u64 = 1 << 22;
     pub const SSBS: u64 = 1 << 12;
+    pub const BTYPE: u64 = 0b11 << 10;
     pub const DAIF: u64 = 0xf << 6;
     pub const AARCH32: u64 = 1 << 4;
     pub const MODE: u64 = 0xf;
@@ -140,13 +141,16 @@ const IT: u64 = 0b11 << 25 | 0b11_1111 << 10;
 const THUMB: u64 = 1 << 5;
 
 /// PC and PSTATE behind a trapped instruction that was emulated, or whose condition failed. (HVC needs none of
-/// this: its return address is already behind it.) SS is cleared, as by executing the instruction; in Thumb code
-/// the IT block advances (Arm DDI 0487, AArch32.ITAdvance).
+/// this: its return address is already behind it.) SS is cleared, as by executing the instruction, and so is BTYPE, which
+/// only branches leave behind; AArch32 has IT bits in its place, and in Thumb code the IT block advances (Arm DDI 0487,
+/// C5.2.19 and AArch32.ITAdvance).
 #[must_use]
 pub const fn step_over(esr: Esr, pc: u64, pstate: u64) -> (u64, u64) {
     let size = if esr.is_32_bit_instruction() { 4 } else { 2 };
     let mut after = pstate & !pstate::SS;
-    if pstate & pstate::AARCH32 != 0 && pstate & THUMB != 0 {
+    if pstate & pstate::AARCH32 == 0 {
+        after &= !pstate::BTYPE;
+    } else if pstate & THUMB != 0 {
         let it = pstate >> 25 & 0b11 | (pstate >> 10 & 0b11_1111) << 2;
         let next = if it & 0b111 == 0 { 0 } else { it & 0b1110_0000 | it << 1 & 0b1_1111 };
         after = after & !IT | (next & 0b11) << 25 | next >> 2 << 10;
@@ -221,6 +225,13 @@ mod tests {
         assert_eq!(step_over(narrow, 0x1000, spsr(0b0000_0111)), (0x1002, spsr(0b0000_1110)));
         assert_eq!(step_over(narrow, 0x1000, spsr(0b0000_1000)), (0x1002, spsr(0)));
         assert_eq!(step_over(wide, 0x1000, 0x0100_0010), (0x1004, 0x0100_0010));
+    }
+
+    #[test]
+    fn behind_an_emulated_instruction_no_branch_target_is_expected() {
+        let word = Esr::new(1 << 25);
+        assert_eq!(step_over(word, 0x1000, 0x0100_0c05), (0x1004, 0x0100_0005), "BTYPE");
+        assert_eq!(step_over(word, 0x1000, 0x0000_0c10), (0x1004, 0x0000_0c10), "IT bits of A32");
     }
 
     proptest! {

@@ -52,8 +52,9 @@ impl Vgic {
     /// An event was sent to the loaded vCPU and its `evtchn_upcall_pending` set: makes the upcall pending, the
     /// short way. An upcall that the guest is just handling becomes pending again behind it.
     ///
-    /// No change that another vCPU made to the upcall, such as to disable it, waits to be looked at: the caller has
-    /// seen that the attention bit is clear.
+    /// No change that another vCPU made to the upcall, such as to disable it, waits to be looked at: the caller has seen
+    /// that the attention bit is clear. One that is made between that look and this, and an event behind it, may take
+    /// effect in the other order: the upcall is signalled, and taken back by the resync that the change has asked for.
     #[inline(always)]
     pub fn upcall<H: ListRegisters>(&self, local: &mut LrBank, hw: &mut H) -> Upcall {
         if local.upcall_again(hw) { Upcall::Queued } else { self.other_upcall(local, hw) }

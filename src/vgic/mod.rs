@@ -29,10 +29,10 @@
 //! | the vCPU's attention bit was set | clears the bit, reads `evtchn_upcall_pending`, [`Vgic::resync`] |
 //! | a maintenance interrupt came | [`Vgic::resync`] |
 //! | an event was sent to the vCPU it runs | [`Vgic::upcall`]; [`Vgic::resync`] if that says so |
-//! | a linked PPI came (priority dropped only) | [`Vgic::taken_at_once`]; [`Vgic::resync`] if that says so |
+//! | a linked PPI came (priority dropped only) | [`Vgic::taken_again`], else [`Vgic::taken_at_once`]; [`Vgic::resync`] if that says so |
 //! | the timer is seen to have dropped its line | [`Vgic::set_line`], then [`Vgic::resync`] |
 //! | the guest accesses a register of its GIC | [`Vgic::fold`], [`Register::read`] or [`Register::write`] |
-//! | the guest sends itself an SGI | [`Vgic::sgi_to_self`]; [`Vgic::resync`] if that says so |
+//! | the guest sends itself an SGI | [`Vgic::sgi_again`], else [`Vgic::sgi_to_self`]; [`Vgic::resync`] if that says so |
 //! | the guest writes ICC_SGI1R_EL1 otherwise | [`Vgic::sgi1r`] |
 //! | the guest executes a trapped WFI | [`Vgic::is_idle`]; [`Vgic::fold`], [`Vgic::deliverable`] if it is not |
 //! | the vCPU stops running here | [`Vgic::unload_at_once`]; [`Vgic::unload`] if that says so, *after* its timer is stopped |

@@ -15,7 +15,8 @@
 //! (`LrBank::again`), and forgotten when anything reads them back ([`fold`](Vgic::fold)), which every other change of
 //! what is listed begins with. What *other* vCPUs may have changed meanwhile is compared here: tokens and enables. Any
 //! change that comes after the comparison comes after the interrupt and asks for a resync, which finds a list register and
-//! state as if it had been filled the usual way.
+//! state as if it had been filled the usual way. So does another priority, or to make the interrupt active: these are not
+//! compared, and take effect with that resync.
 
 use super::refill::Wish;
 use super::state::{Irq, Private, Vgic};

@@ -133,12 +133,13 @@ pub fn step_over(esr: Esr) {
     SPSR_EL2::write(pstate);
 }
 
-/// The same behind an instruction of AArch64, which has no state but the single step.
+/// The same behind an instruction of AArch64, which leaves behind neither a single step nor a BTYPE.
 #[inline(always)]
 pub fn step_over_word() {
     const SS: u64 = 1 << 21;
+    const BTYPE: u64 = 0b11 << 10;
     ELR_EL2::write(ELR_EL2::read().wrapping_add(4));
-    SPSR_EL2::write(SPSR_EL2::read() & !SS);
+    SPSR_EL2::write(SPSR_EL2::read() & !(SS | BTYPE));
 }
 
 /// Goes back to the HVC that trapped.
