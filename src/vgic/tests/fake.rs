@@ -51,6 +51,7 @@ impl FakeHw {
     }
 
     /// Whether the maintenance interrupt is asserted.
+    #[cfg(not(loom))]
     pub fn calls(&self) -> bool {
         let ended = self.lrs.iter().any(|lr| !lr.is_valid() && lr.eoi);
         let starved = self.wanted.none_pending && !self.lrs.iter().any(|lr| lr.pending && !lr.active);

@@ -57,7 +57,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     let ends = scenario("restart-policies", &FOUR, &ENDS);
     list.push(with_tree("ends", Scenario { limit: 120, any_order: true, ..ends }));
     let dog = scenario("restart-old-watchdog", &[&ONE[..], &COUNTED].concat(), &DOG);
-    list.push(with_tree("old-watchdog", dog));
+    list.push(with_tree("old-watchdog", Scenario { limit: 90, ..dog }));
     list.push(with_tree("vital", scenario("restart-machine", &TWO, &RESET)));
     for scenario in &mut list {
         scenario.forbidden.extend(TROUBLE);
