@@ -41,8 +41,7 @@
     msr     \b, x3
     .endm
 
-    // q0 to q31 at x0, and the 256 bytes of a frame between x1 and the end of that, by way of q0 to q7 and q16 to q23, while they are
-    // nobody's.
+    // q0 to q31 at x0; and the 256 bytes of a frame, by way of q0 to q7 and q16 to q23 while they are nobody's.
     .macro  each_q do
     \do     q0, q1, [x0]
     \do     q2, q3, [x0, #32]

@@ -67,9 +67,9 @@ pub fn start(pcpu: &'static Pcpu) -> ! {
     let Some(local) = (unsafe { pcpu.local() }) else { park() };
     guest::set_traps(local.world.vtcr);
     local.interface.switch_on();
-    interrupt::enable(pcpu, local.world);
     // UNKNOWN out of reset; from here on it is known what it was last told.
     timer::set_alarm(None);
+    interrupt::enable(pcpu, local.world);
     // SAFETY: this CPU's own stack, of which nothing is needed any more.
     unsafe { guest_enter(pcpu.stack_top()) }
 }

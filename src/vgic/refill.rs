@@ -10,9 +10,9 @@
 //! ICH_HCR_EL2.EOIcount). Pending ones that find no room are called for by the "none pending" maintenance
 //! interrupt; they are never more urgent than one that did find room.
 //!
-//! An active interrupt that is raised again becomes pending *and* active in its register, so that it comes
-//! again as soon as the guest has ended it, unless something more urgent waits. Not so a linked one, for which that state is forbidden (IHI 0069,
-//! `ICH_LR<n>_EL2`.State), nor a level-sensitive one that is merely still asserted: its register asks for a
+//! An active interrupt that is raised again becomes pending *and* active in its register, so that it comes again as
+//! soon as the guest has ended it, unless something more urgent waits. Not so a linked one, for which that state is
+//! forbidden (IHI 0069, `ICH_LR<n>_EL2`.State), nor a level-sensitive one that is merely still asserted: its register asks for a
 //! maintenance interrupt at its end and the line is looked at then. The upcall is the exception to the
 //! exception: its line is memory that the guest clears without a trap, and a maintenance interrupt per event is
 //! too dear, so it is made pending and active, at worst for one upcall that finds nothing to do.

@@ -387,19 +387,25 @@ fn an_sgi_to_oneself_beside_the_same_from_another_is_neither_lost_nor_doubled() 
     });
 }
 
+/// A vCPU that sent itself SGI 0 while another CPU wrote its bit of the register at `offset` of SGI_base.
+fn sent_beside_a_write(offset: u64) -> (Arc<Shared>, Home) {
+    let shared = Shared::new(1);
+    enable_sgi(&shared);
+    let mut home = steady(&shared);
+    let other = {
+        let shared = shared.clone();
+        thread::spawn(move || shared.write(SGI_BASE + offset, 1))
+    };
+    send_to_self(&shared, &mut home);
+    other.join().unwrap();
+    settle(&shared, &mut [&mut home]);
+    (shared, home)
+}
+
 #[test]
 fn an_sgi_to_oneself_beside_a_withdrawal_leaves_nothing_behind() {
     explore(|| {
-        let shared = Shared::new(1);
-        enable_sgi(&shared);
-        let mut home = steady(&shared);
-        let other = {
-            let shared = shared.clone();
-            thread::spawn(move || shared.write(SGI_BASE + 0x280, 1))
-        };
-        send_to_self(&shared, &mut home);
-        other.join().unwrap();
-        settle(&shared, &mut [&mut home]);
+        let (shared, mut home) = sent_beside_a_write(0x280);
         // Taken back, or sent after that: either way it is all there is.
         let taken = take_sgi(&mut home);
         home.resync(&shared);
@@ -413,16 +419,7 @@ fn an_sgi_to_oneself_beside_a_withdrawal_leaves_nothing_behind() {
 #[test]
 fn an_sgi_to_oneself_beside_a_disable_waits_for_the_enable() {
     explore(|| {
-        let shared = Shared::new(1);
-        enable_sgi(&shared);
-        let mut home = steady(&shared);
-        let other = {
-            let shared = shared.clone();
-            thread::spawn(move || shared.write(SGI_BASE + 0x180, 1))
-        };
-        send_to_self(&shared, &mut home);
-        other.join().unwrap();
-        settle(&shared, &mut [&mut home]);
+        let (shared, mut home) = sent_beside_a_write(0x180);
         assert_eq!(take_sgi(&mut home), 0, "delivered though disabled");
         shared.write(SGI_BASE + 0x100, 1);
         settle(&shared, &mut [&mut home]);

@@ -2,6 +2,7 @@
 //!
 //! What a domain says comes from `qemu/linux/init`; its lines carry the domain's name, so their order does not matter.
 
+use super::guests::COUNTED;
 use super::{EL2, GICV2, linux_restart};
 use crate::boards::{RPI4, ZCU102};
 use crate::linux::{Hypervisor, boot};
@@ -19,6 +20,8 @@ pub struct Linux {
     pub(super) memory: &'static str,
     /// Another machine than `virt` with a GICv3, its CPUs and memory among it.
     pub machine: Option<&'static [&'static str]>,
+    /// What the machine has besides.
+    pub(super) more: &'static [&'static str],
     pub(super) domains: Vec<Domain>,
     pub(super) channels: Vec<Channel>,
     /// A fragment of `qemu/trees` instead of the domains above.
@@ -135,6 +138,7 @@ pub(super) fn pair(name: &str, kernel: &str, vcpus: u32, ports: &[u32], count: u
         pcpus: "2",
         memory: "1G",
         machine: None,
+        more: &[],
         domains: vec![
             domain(0, kernel, vcpus, format!("portunus.ping={} portunus.count={count}", list(ports))),
             domain(1, kernel, vcpus, format!("portunus.pong={}", list(&peers))),
@@ -239,21 +243,7 @@ fn busy(name: &str, domains: &[&str]) -> Linux {
     let verdict = if domains.len() == 1 { "alone" } else { "a fair half" };
     linux.wanted = domains.iter().map(|domain| format!("linux: {domain}: busy: {verdict}")).collect();
     // A second is so many instructions, however busy the host is.
-    const COUNTED: [&str; 12] = [
-        "-M",
-        EL2,
-        "-cpu",
-        "cortex-a57",
-        "-smp",
-        "1",
-        "-m",
-        "1G",
-        "-accel",
-        "tcg,thread=single",
-        "-icount",
-        "shift=4,sleep=off",
-    ];
-    Linux { machine: Some(&COUNTED), limit: 900, ..linux }
+    Linux { pcpus: "1", more: &COUNTED, limit: 900, ..linux }
 }
 
 /// The clock of a domain that shares its CPU does not drift from the counter.
@@ -352,12 +342,12 @@ pub fn at_shell(name: &str) -> Result<Vec<String>, String> {
 /// Runs one under `hypervisor`.
 pub fn run(linux: &Linux, hypervisor: Hypervisor) -> Result<Run, String> {
     let virt = ["-M", EL2, "-cpu", linux.cpu, "-smp", linux.pcpus, "-m", linux.memory];
-    let machine = linux.machine.unwrap_or(&virt);
+    let machine = [linux.machine.unwrap_or(&virt), linux.more].concat();
     let fragment = match linux.fragment {
         Some(name) => trees::read(name)?,
         None => source(&linux.domains, &linux.channels),
     };
-    let mut arguments = boot(hypervisor, machine, &fragment, &linux.name)?;
+    let mut arguments = boot(hypervisor, &machine, &fragment, &linux.name)?;
     arguments.extend(BASE.map(String::from));
     let wanted = Wanted { all: &linux.wanted, none: linux.none, typed: &linux.typed, limit: linux.limit };
     Ok(watch(&arguments, &wanted))

@@ -39,15 +39,7 @@ pub(super) fn scenarios() -> Vec<Linux> {
 /// A domain that is restarted after a minute knows the time in either life, by the machine's clock: that is 03:04:05 when the
 /// counter is 0, second 1,767,323,045. Linux takes the time that is told it for that of its own start, and is a little late.
 fn dated() -> Linux {
-    const CLOCKED: [&str; 14] = [
-        "-M",
-        super::EL2,
-        "-cpu",
-        "cortex-a57",
-        "-smp",
-        "1",
-        "-m",
-        "1G",
+    const CLOCK: [&str; 6] = [
         "-rtc",
         "base=2026-01-02T03:04:05,clock=vm",
         "-accel",
@@ -73,7 +65,7 @@ fn dated() -> Linux {
     ]
     .map(String::from)
     .to_vec();
-    Linux { machine: Some(&CLOCKED), none: &NONE, ours: true, ..linux }
+    Linux { pcpus: "1", more: &CLOCK, none: &NONE, ours: true, ..linux }
 }
 
 /// The pair of [`pair`], which makes so many `trips`, and a third domain that ends as `end` says until it was started again
