@@ -293,5 +293,5 @@ fn c_string(bytes: &[u8], at: usize) -> Option<&[u8]> {
 
 /// The next multiple of 4.
 pub(super) const fn align4(at: usize) -> usize {
-    at.saturating_add(3) & !3
+    (at + 3) & !3
 }

@@ -106,11 +106,11 @@ impl<'t> Node<'_, 't> {
 }
 
 fn interrupt_cells(controller: Bare<'_>) -> Option<u32> {
-    controller.prop("#interrupt-cells")?.u32().ok()
+    controller.prop("#interrupt-cells")?.cell()
 }
 
 fn specifier_cells(controller: Bare<'_>) -> Result<usize, IrqError> {
-    let compatible = controller.prop("compatible").ok_or(IrqError::NotGic)?;
+    let compatible = controller.prop("compatible").ok_or(IrqError::NotGic)?.prop();
     if !compatible.strings().any(|name| GIC_V2.contains(&name) || GIC_V3.contains(&name)) {
         return Err(IrqError::NotGic);
     }

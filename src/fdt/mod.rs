@@ -6,8 +6,8 @@
 //! than 32 nodes or larger than 2 MiB.
 //!
 //! A tree lives in the blob it was read from: neither checking nor walking needs a heap. A [`Node`] borrows its
-//! parent, so it always knows its path and what it inherits (cell sizes, interrupt parent). Walking costs time
-//! proportional to the number of nodes times their depth.
+//! parent, so it always knows its path and what it inherits (cell sizes, interrupt parent). A search is one pass over
+//! the tree, and so is going from a node to its child, at worst: what lies between is stepped over.
 #![forbid(unsafe_code)]
 
 mod check;
@@ -25,12 +25,13 @@ pub use irq::{GIC_V2, GIC_V3, IrqError};
 pub use node::{Cells, Node};
 pub use prop::{Prop, ValueError};
 pub use reg::{RegEntry, RegError};
-use token::{Bare, Token, Tokens};
+use token::Bare;
 
 /// A checked device tree.
 #[derive(Clone, Copy)]
 pub struct Tree<'a> {
-    structs: &'a [u8],
+    /// In cells, at which everything in it begins.
+    structs: &'a [[u8; 4]],
     names: &'a [u8],
     reservations: &'a [u8],
 }
@@ -52,7 +53,7 @@ impl<'a> Tree<'a> {
         let layout = check::check(blob)?;
         let part = |range| blob.get(range).unwrap_or_default();
         Ok(Self {
-            structs: part(layout.structs),
+            structs: part(layout.structs).as_chunks().0,
             names: part(layout.strings),
             reservations: part(layout.reservations),
         })
@@ -69,13 +70,13 @@ impl<'a> Tree<'a> {
     /// The root node. A checked tree has one.
     #[must_use]
     pub fn root(&self) -> Option<Node<'_, '_>> {
-        Some(Node::root(self.bare().next()?))
+        Some(Node::root(self.next_node(&mut 0, 0)?))
     }
 
     /// Offers every node to `visit`, parents before children, in tree order, until it answers with something.
     pub fn find_map<R>(&self, mut visit: impl FnMut(&Node<'_, '_>) -> Option<R>) -> Option<R> {
         let mut found = None;
-        node::search(&self.root()?, &mut |node| {
+        let _ = node::search(&self.root()?, &mut |node| {
             found = visit(node);
             found.is_some()
         });
@@ -99,17 +100,16 @@ impl<'a> Tree<'a> {
         self.root()?.child("aliases")?.prop(name)?.str().ok()
     }
 
-    /// All nodes in tree order, without their ancestors.
-    fn bare(&self) -> impl Iterator<Item = Bare<'_>> {
-        Tokens::of(self).filter_map(|token| match token {
-            Token::Begin(node) => Some(node),
-            _ => None,
-        })
-    }
-
     /// The node with this phandle, without its ancestors.
     fn by_phandle(&self, phandle: u32) -> Option<Bare<'_>> {
-        self.bare().find(|node| node.phandle() == Some(phandle))
+        let mut at = 0;
+        loop {
+            match self.next_node(&mut at, 0) {
+                Some(node) if node.has_phandle(phandle) => return Some(node),
+                Some(_) => {}
+                None => at = self.behind_end(at)?,
+            }
+        }
     }
 
     /// The name of the node with this phandle.

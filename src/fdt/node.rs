@@ -1,7 +1,10 @@
 //! Nodes: names, paths, children and what is inherited from above.
 
 use core::fmt::{self, Write};
+use core::iter;
+use core::ops::ControlFlow;
 
+use super::prop::parts;
 use super::token::{Bare, BareProp};
 use super::{MAX_DEPTH, Prop, Tree};
 
@@ -52,7 +55,8 @@ impl<'p, 't> Node<'p, 't> {
     /// Its name without the unit address.
     #[must_use]
     pub fn base_name(&self) -> &'t str {
-        self.name().split_once('@').map_or(self.name(), |(base, _)| base)
+        let name = self.name();
+        name.split_once('@').map_or(name, |(base, _)| base)
     }
 
     /// The node above; the root has none.
@@ -71,7 +75,7 @@ impl<'p, 't> Node<'p, 't> {
     /// The cell sizes that its children's `reg` is written in. A malformed property counts as absent.
     #[must_use]
     pub fn child_cells(&self) -> Cells {
-        let own = |name| self.prop(name).and_then(|prop| prop.u32().ok());
+        let own = |name| self.bare.prop(name).and_then(BareProp::cell);
         Cells {
             address: own("#address-cells").unwrap_or(self.cells.address),
             size: own("#size-cells").unwrap_or(self.cells.size),
@@ -80,8 +84,12 @@ impl<'p, 't> Node<'p, 't> {
 
     /// Its children in tree order.
     pub fn children<'s>(&'s self) -> impl Iterator<Item = Node<'s, 't>> + use<'s, 'p, 't> {
-        let cells = self.child_cells();
-        self.bare.children().map(move |bare| Node { bare, parent: Some(self), cells })
+        let (cells, mut at, mut depth) = (self.child_cells(), self.bare.inside(), 0);
+        iter::from_fn(move || {
+            let bare = self.tree().next_node(&mut at, depth);
+            depth = usize::from(bare.is_some());
+            Some(Node { bare: bare?, parent: Some(self), cells })
+        })
     }
 
     /// The first child of this name; without a unit address, the first one whose name fits without its own.
@@ -98,25 +106,26 @@ impl<'p, 't> Node<'p, 't> {
     /// The property of this name.
     #[must_use]
     pub fn prop(&self, name: &str) -> Option<Prop<'t>> {
-        self.bare.prop(name)
+        self.bare.prop(name).map(BareProp::prop)
     }
 
     /// Whether the property exists, whatever its value: how the bindings write a boolean.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.prop(name).is_some()
+        self.bare.prop(name).is_some()
     }
 
     /// Whether `compatible` lists this string. Case does not matter, as in Linux and Xen.
     #[must_use]
     pub fn is_compatible(&self, with: &str) -> bool {
-        self.compatible().any(|entry| entry.eq_ignore_ascii_case(with))
+        self.is_one_of(&[with])
     }
 
     /// Whether `compatible` lists one of these strings.
     #[must_use]
     pub fn is_one_of(&self, with: &[&str]) -> bool {
-        self.compatible().any(|entry| with.iter().any(|name| entry.eq_ignore_ascii_case(name)))
+        let Some(list) = self.bare.prop("compatible") else { return false };
+        parts(list.value()).any(|part| with.iter().any(|name| part.eq_ignore_ascii_case(name.as_bytes())))
     }
 
     /// The strings of `compatible`, most specific first.
@@ -127,7 +136,8 @@ impl<'p, 't> Node<'p, 't> {
     /// Whether `status` lets the node be used: absent, "okay" or "ok".
     #[must_use]
     pub fn is_okay(&self) -> bool {
-        self.prop("status").is_none_or(|status| matches!(status.str(), Ok("okay" | "ok")))
+        let Some(status) = self.bare.prop("status") else { return true };
+        status.value().starts_with(b"okay\0") || status.value().starts_with(b"ok\0")
     }
 
     /// Its phandle (`phandle`, or the older `linux,phandle`). 0 and 0xffffffff name nothing.
@@ -162,10 +172,22 @@ impl fmt::Debug for Node<'_, '_> {
     }
 }
 
-/// Depth-first search, until `visit` answers with true. It recurses as deep as the tree, which `check` bounds. What is done
-/// with a node is behind a pointer, because what the compiler draws in would be on the stack once for each level.
-pub(super) fn search<'t>(node: &Node<'_, 't>, visit: &mut dyn FnMut(&Node<'_, 't>) -> bool) -> bool {
-    visit(node) || node.children().any(|child| search(&child, visit))
+/// Depth-first search in one pass, until `visit` answers with true; otherwise answers the place behind the node. It recurses
+/// as deep as the tree, which `check` bounds. What is done with a node is behind a pointer, because what the compiler draws
+/// in would be on the stack once for each level.
+pub(super) fn search<'t>(
+    node: &Node<'_, 't>,
+    visit: &mut dyn FnMut(&Node<'_, 't>) -> bool,
+) -> ControlFlow<(), usize> {
+    if visit(node) {
+        return ControlFlow::Break(());
+    }
+    let (tree, parent, cells) = (node.tree(), Some(node), node.child_cells());
+    let mut at = node.bare.inside();
+    while let Some(bare) = tree.next_node(&mut at, 0) {
+        at = search(&Node { bare, parent, cells }, visit)?;
+    }
+    ControlFlow::Continue(tree.behind_end(at).unwrap_or(at))
 }
 
 /// Goes down along the components of `path`; an empty rest is the node itself.

@@ -66,17 +66,12 @@ impl<'t> Prop<'t> {
     /// # Errors
     /// [`ValueError::NotText`] where there is none.
     pub fn str(self) -> Result<&'t str, ValueError> {
-        let end = self.value.iter().position(|byte| *byte == 0).ok_or(ValueError::NotText)?;
-        let text = self.value.get(..end).ok_or(ValueError::NotText)?;
-        core::str::from_utf8(text).map_err(|_| ValueError::NotText)
+        text(self.value).ok_or(ValueError::NotText)
     }
 
     /// The strings of a string list. Parts that are not UTF-8 are left out.
     pub fn strings(self) -> impl Iterator<Item = &'t str> {
-        self.value
-            .split(|byte| *byte == 0)
-            .filter(|part| !part.is_empty())
-            .filter_map(|part| core::str::from_utf8(part).ok())
+        parts(self.value).filter_map(|part| core::str::from_utf8(part).ok())
     }
 
     /// Cell `index`.
@@ -110,4 +105,15 @@ impl<'t> Prop<'t> {
             _ => None,
         }
     }
+}
+
+/// The string that `bytes` begin with, up to its NUL.
+pub(super) fn text(bytes: &[u8]) -> Option<&str> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    core::str::from_utf8(bytes.get(..end)?).ok()
+}
+
+/// The strings of a string list, as bytes.
+pub(super) fn parts(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == 0).filter(|part| !part.is_empty())
 }

@@ -203,6 +203,35 @@ fn nodes_and_properties_behind_nops_are_not_lost() {
 }
 
 #[test]
+fn what_pads_a_name_is_no_part_of_the_tree() {
+    for name in [&b"a\0bc"[..], b"ab\0c", b"abc\0", b"abcd\0\x01\x01\x01"] {
+        let mut blob = root().token(BEGIN);
+        blob.structs.extend(name);
+        let blob = blob.cells("p", &[1]).begin("child").end().end().begin("z").end().finish();
+        let tree = Tree::parse(&blob).unwrap();
+        let mut names = Vec::new();
+        tree.find_map(|node| -> Option<()> {
+            names.push(node.name().to_owned());
+            None
+        });
+        let name = core::str::from_utf8(name.split(|byte| *byte == 0).next().unwrap()).unwrap();
+        assert_eq!(names, ["/", name, "child", "z"]);
+        assert_eq!(tree.at(&format!("/{name}"), |node| node.prop("p").unwrap().u32()), Some(Ok(1)));
+    }
+}
+
+#[test]
+fn the_first_of_two_phandles_counts() {
+    let both = |first: &str, second: &str| {
+        root().begin("n").cells("x", &[2]).cells(first, &[1]).cells(second, &[2]).end().finish()
+    };
+    for blob in [both("phandle", "linux,phandle"), both("linux,phandle", "phandle")] {
+        let tree = Tree::parse(&blob).unwrap();
+        assert_eq!([1, 2].map(|phandle| tree.name_of_phandle(phandle)), [Some("n"), None]);
+    }
+}
+
+#[test]
 fn nodes_know_their_paths_and_can_be_found_by_them() {
     let blob = root()
         .begin("aliases")
