@@ -90,6 +90,7 @@ pub struct Written {
 /// # Errors
 ///
 /// [`TooSmall`]: the buffer has less than [`room`] bytes.
+#[inline(never)] // in its caller it would be larger: that one is not of the cold half
 pub fn write(buffer: &mut [u8], domain: &Description<'_>, layout: &Layout) -> Result<Written, TooSmall> {
     let mut tree = Writer::new(buffer)?;
     tree.begin("")?;

@@ -3,8 +3,9 @@
 use super::{Caller, Fault};
 use crate::addr::Gva;
 
-/// A structure of `N` bytes, little endian.
+/// A structure of `N` bytes, little endian. Aligned, or the compiler would move it byte by byte.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(8))]
 pub(super) struct Record<const N: usize>([u8; N]);
 
 macro_rules! field {

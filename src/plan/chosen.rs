@@ -61,7 +61,7 @@ pub(super) fn properties(chosen: &Node<'_, '_>, diags: &mut Diagnostics) {
         }
     }
     for prop in chosen.props().filter(|prop| !PROPERTIES.contains(&prop.name)) {
-        if let Some(meant) = diags.did_you_mean(prop.name, PROPERTIES.iter().copied()) {
+        if let Some(meant) = diags.did_you_mean(prop.name, PROPERTIES) {
             diags.report(
                 Code::ChosenProperty,
                 At::prop(chosen, prop.name),
@@ -107,9 +107,7 @@ pub(super) fn child(node: &Node<'_, '_>, diags: &mut Diagnostics) {
 /// A node that says nothing known about itself.
 fn unmarked(node: &Node<'_, '_>, diags: &mut Diagnostics) {
     let mut names = node.compatible();
-    if let Some((name, meant)) =
-        names.find_map(|name| Some((name, diags.did_you_mean(name, CHILDREN.iter().copied())?)))
-    {
+    if let Some((name, meant)) = names.find_map(|name| Some((name, diags.did_you_mean(name, CHILDREN)?))) {
         diags.report(
             Code::ChosenChild,
             At::prop(node, "compatible"),

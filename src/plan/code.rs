@@ -40,10 +40,14 @@ macro_rules! codes {
             /// Every code, in ascending order.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
+            /// What each code stands for, a line for each of [`Self::ALL`]: half the size of their addresses.
+            const TITLES: &str = concat!($($title, "\n",)*);
+
             /// What the code stands for, in a few words.
             #[must_use]
-            pub const fn title(self) -> &'static str {
-                match self { $(Self::$name => $title,)* }
+            pub fn title(self) -> &'static str {
+                let before = Self::ALL.iter().take_while(|code| **code < self).count();
+                Self::TITLES.split('\n').nth(before).unwrap_or_default()
             }
 
             /// How much it matters.

@@ -159,11 +159,7 @@ impl Diagnostics {
     }
 
     /// The entry of `known` that `word` was probably meant to be. Not looked for if nobody will read it.
-    pub(super) fn did_you_mean<'k>(
-        &self,
-        word: &str,
-        known: impl IntoIterator<Item = &'k str>,
-    ) -> Option<&'k str> {
+    pub(super) fn did_you_mean<'k>(&self, word: &str, known: &[&'k str]) -> Option<&'k str> {
         if self.keeps() { did_you_mean(word, known) } else { None }
     }
 
@@ -244,11 +240,11 @@ fn escaped(character: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// The nearest entry of `known`, if it is at most two edits away, and no more than one in three characters.
-fn did_you_mean<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+fn did_you_mean<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let limit = (word.len() / 3).min(2);
     known
-        .into_iter()
-        .map(|candidate| (edits(word, candidate), candidate))
+        .iter()
+        .map(|candidate| (edits(word, candidate), *candidate))
         .filter(|(distance, _)| (1..=limit).contains(distance))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -308,10 +304,10 @@ mod tests {
 
     #[test]
     fn misspellings_find_the_word_that_was_meant() {
-        assert_eq!(did_you_mean("vpl01", ["vpl011", "cpus"]), Some("vpl011"));
-        assert_eq!(did_you_mean("xen_enhanced", ["xen,enhanced"]), Some("xen,enhanced"));
-        assert_eq!(did_you_mean("memroy", ["memory", "cpus"]), Some("memory"));
-        assert_eq!(did_you_mean("foo", ["cpus", "memory"]), None);
+        assert_eq!(did_you_mean("vpl01", &["vpl011", "cpus"]), Some("vpl011"));
+        assert_eq!(did_you_mean("xen_enhanced", &["xen,enhanced"]), Some("xen,enhanced"));
+        assert_eq!(did_you_mean("memroy", &["memory", "cpus"]), Some("memory"));
+        assert_eq!(did_you_mean("foo", &["cpus", "memory"]), None);
         assert_eq!(edits("kitten", "sitting"), 3);
         assert_eq!(edits("", "ab"), 2);
     }

@@ -294,7 +294,7 @@ pub(super) fn look_for_misspellings(domain: &Node<'_, '_>, diags: &mut Diagnosti
 fn unknown_child(child: &Node<'_, '_>, diags: &mut Diagnostics) {
     let name = child.compatible().next().unwrap_or("");
     let at = At::node(child);
-    if let Some(meant) = diags.did_you_mean(name, CHILDREN.iter().copied()) {
+    if let Some(meant) = diags.did_you_mean(name, CHILDREN) {
         diags.report(
             Code::UnknownChild,
             at,
@@ -334,7 +334,7 @@ fn unknown_properties(node: &Node<'_, '_>, known: &[&str], diags: &mut Diagnosti
         if let Some((_, place)) = ELSEWHERE.iter().find(|(name, _)| *name == prop.name) {
             let what = format_args!("here it has no effect");
             diags.report(Code::PropertyMisplaced, at, what, format_args!("it belongs into {place}"));
-        } else if let Some(meant) = diags.did_you_mean(prop.name, known.iter().copied()) {
+        } else if let Some(meant) = diags.did_you_mean(prop.name, known) {
             diags.report(Code::UnknownProperty, at, what, format_args!("did you mean {meant}?"));
         } else {
             diags.report(Code::UnknownProperty, at, what, format_args!("remove it, or mend its name"));

@@ -53,7 +53,7 @@ fn action(
     let value = node.prop(name)?.str().unwrap_or("");
     let Some((_, action)) = ACTIONS.iter().find(|(word, _)| *word == value) else {
         let what = format_args!("{} is nothing that can be done with a domain", Quoted(value));
-        match diags.did_you_mean(value, ACTIONS.map(|(word, _)| word)) {
+        match diags.did_you_mean(value, &ACTIONS.map(|(word, _)| word)) {
             Some(meant) => {
                 diags.report(Code::ActionUnknown, at, what, format_args!("did you mean \"{meant}\"?"))
             }

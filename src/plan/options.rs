@@ -156,7 +156,7 @@ fn bad_value(at: At<'_>, word: &str, value: &str, allowed: &str, diags: &mut Dia
 }
 
 fn unknown(at: At<'_>, word: &str, diags: &mut Diagnostics) {
-    match diags.did_you_mean(word, HONOURED.iter().chain(IGNORED).copied()) {
+    match diags.did_you_mean(word, &[HONOURED, IGNORED].concat()) {
         Some(meant) => diags.report(
             Code::OptionUnknown,
             at,

@@ -92,6 +92,7 @@ impl Firmware {
     }
 
     /// One SMCCC call (Arm DEN 0028, 2.6 and 2.7): x0 to x3 in, x0 out, x4 to x17 may be lost.
+    #[inline(never)]
     fn call(self, function: u64, first: u64, second: u64) -> u64 {
         let result: u64;
         macro_rules! conduit {

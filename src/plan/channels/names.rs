@@ -130,7 +130,7 @@ fn direction(node: &Node<'_, '_>, string: &[u8], diags: &mut Diagnostics) -> Opt
     if known.is_none() && !text.is_empty() {
         let at = At::prop(node, DIRECTION);
         let what = format_args!("{} is no direction; events may go both ways", Quoted(text));
-        match diags.did_you_mean(text, Direction::ALL.map(Direction::word)) {
+        match diags.did_you_mean(text, &Direction::ALL.map(Direction::word)) {
             Some(meant) => {
                 diags.report(Code::DirectionUnknown, at, what, format_args!("did you mean \"{meant}\"?"));
             }

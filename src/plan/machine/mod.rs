@@ -25,6 +25,7 @@ use crate::fdt::Tree;
 
 /// Reads the machine from the tree. `None` if it cannot be run on; the diagnostics then say why.
 #[must_use]
+#[inline(never)] // in its caller it would be larger: that one is not of the cold half
 pub fn machine(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Machine> {
     let psci = psci::read(tree, diags);
     let cpus = cpu::read(tree, psci, diags);
