@@ -96,7 +96,10 @@ prepare_memory:
 
 3:  adrp    x0, __bss_start
     adrp    x1, __bss_end
-4:  stp     xzr, xzr, [x0], #16
+4:  stp     xzr, xzr, [x0], #64         // .bss is whole pages
+    stp     xzr, xzr, [x0, #-48]
+    stp     xzr, xzr, [x0, #-32]
+    stp     xzr, xzr, [x0, #-16]
     cmp     x0, x1
     b.lo    4b
 

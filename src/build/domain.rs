@@ -86,7 +86,8 @@ pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, Failure
             format!("{} KiB of its RAM are missing: not enough is free", bytes / 1024)
         })?;
     let contents = contents(site, planned, &channels, &layout, extents, file)?;
-    let mut loading = Loading::begin(0);
+    // All at once: nobody waits.
+    let mut loading = Loading::begin(0, u64::MAX);
     // SAFETY: allocated for this domain just now; EL2 maps all free RAM; its vCPUs are not there yet.
     let mut ram = unsafe { Ram::new() };
     while !loading

@@ -1,9 +1,9 @@
 //! Filling a domain's memory: all of it zeroed, then kernel, ramdisk and device tree put in their places.
 //!
 //! The same steps at boot and at every restart, so that a domain cannot tell its first life from a later one; only the seed
-//! of its random numbers is a new one each time. At a restart other domains share the pCPU, so each [`step`](Loading::step) is short: at most [`CHUNK`] bytes. Trusts the
-//! layout; of the files only what unpacking checks again each time. Nothing is allocated here: [`Contents`] holds what
-//! does not change, and the caller a [`Workspace`] if the kernel is compressed.
+//! of its random numbers is a new one each time. At a restart other domains share the pCPU, so each [`step`](Loading::step)
+//! is short: at most [`CHUNK`] bytes. Trusts the layout; of the files only what unpacking checks again each time. Nothing is
+//! allocated here: [`Contents`] holds what does not change, and the caller a [`Workspace`] if the kernel is compressed.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use super::ram::{self, Extent};
 use super::seed::Seeding;
 use crate::addr::{Ipa, IpaSpan, Pa, PaSpan};
 
-/// Most bytes that one step moves. A small core moves them in some ten microseconds.
+/// Most bytes that one step moves where others wait. A small core moves them in some ten microseconds.
 pub const CHUNK: u64 = 64 * 1024;
 
 /// A guest's physical memory, as the one who fills it sees it. What is written is clean to the point of coherency
@@ -43,6 +43,7 @@ pub struct Contents {
 /// How far the filling has come.
 pub struct Loading {
     life: u32,
+    most: u64,
     stage: Stage,
 }
 
@@ -59,10 +60,10 @@ enum Stage {
 }
 
 impl Loading {
-    /// Nothing is done yet for the life with this number; the first is number 0.
+    /// Nothing is done yet for the life with this number; the first is number 0. A step moves at most `most` bytes.
     #[must_use]
-    pub const fn begin(life: u32) -> Self {
-        Self { life, stage: Stage::Zero(0, 0) }
+    pub const fn begin(life: u32, most: u64) -> Self {
+        Self { life, most, stage: Stage::Zero(0, 0) }
     }
 
     /// Does a little more. Whether that was all.
@@ -76,13 +77,14 @@ impl Loading {
         workspace: Option<&mut Workspace>,
         memory: &mut impl Memory,
     ) -> Result<bool, ImageError> {
+        let most = self.most;
         let next = match &mut self.stage {
-            Stage::Zero(extent, done) => match zero(contents, *extent, *done, memory) {
+            Stage::Zero(extent, done) => match zero(contents, *extent, *done, most, memory) {
                 Some((extent, done)) => Stage::Zero(extent, done),
                 None => kernel(contents, workspace),
             },
             Stage::Kernel(done) => match contents.kernel {
-                (File::Plain(bytes), to) => match piece(contents, bytes, to, *done, memory)? {
+                (File::Plain(bytes), to) => match piece(contents, bytes, to, *done, most, memory)? {
                     Some(done) => Stage::Kernel(done),
                     None => Stage::Ramdisk(0),
                 },
@@ -100,7 +102,7 @@ impl Loading {
                 Stage::Ramdisk(0)
             }
             Stage::Ramdisk(done) => match contents.ramdisk {
-                Some((bytes, to)) => match piece(contents, bytes, to, *done, memory)? {
+                Some((bytes, to)) => match piece(contents, bytes, to, *done, most, memory)? {
                     Some(done) => Stage::Ramdisk(done),
                     None => Stage::Tree,
                 },
@@ -132,9 +134,15 @@ fn kernel(contents: &Contents, workspace: Option<&mut Workspace>) -> Stage {
 }
 
 /// Zeroes a chunk of RAM; answers where the next one begins.
-fn zero(contents: &Contents, extent: usize, done: u64, memory: &mut impl Memory) -> Option<(usize, u64)> {
+fn zero(
+    contents: &Contents,
+    extent: usize,
+    done: u64,
+    most: u64,
+    memory: &mut impl Memory,
+) -> Option<(usize, u64)> {
     let Extent { span, to } = contents.extents.get(extent)?;
-    let size = span.size().saturating_sub(done).min(CHUNK);
+    let size = span.size().saturating_sub(done).min(most);
     memory.zero(PaSpan::new(to.checked_add(done)?, size)?);
     let done = done.saturating_add(size);
     Some(if done < span.size() { (extent, done) } else { (extent.saturating_add(1), 0) })
@@ -147,10 +155,11 @@ fn piece(
     bytes: &[u8],
     to: IpaSpan,
     done: u64,
+    most: u64,
     memory: &mut impl Memory,
 ) -> Result<Option<u64>, ImageError> {
     let rest = bytes.get(done as usize..).unwrap_or_default();
-    let chunk = rest.get(..rest.len().min(CHUNK as usize)).unwrap_or_default();
+    let chunk = rest.get(..rest.len().min(most as usize)).unwrap_or_default();
     let mut filling = Filling { contents, to, done, memory };
     if !filling.write(chunk) {
         return Err(ImageError::NoRoom);

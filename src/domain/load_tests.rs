@@ -66,7 +66,7 @@ fn contents(kernel: File<'static>, ramdisk: &'static [u8]) -> Contents {
 
 /// Fills `ram` and answers in how many steps.
 fn fill(contents: &Contents, ram: &mut Ram, workspace: &mut Workspace) -> Result<u32, ImageError> {
-    let mut loading = Loading::begin(0);
+    let mut loading = Loading::begin(0, CHUNK);
     for steps in 1.. {
         ram.moved = 0;
         let done = loading.step(contents, Some(workspace), ram)?;
@@ -112,6 +112,9 @@ fn memory_is_the_same_in_every_life_and_whatever_the_kernel_is_packed_in() {
             check(&contents, &ram, kernel, ramdisk);
             ram.bytes.fill(RUBBISH);
         }
+        let mut loading = Loading::begin(0, u64::MAX);
+        while !loading.step(&contents, Some(&mut workspace), &mut ram).unwrap() {}
+        check(&contents, &ram, kernel, ramdisk);
     }
 }
 
@@ -121,7 +124,7 @@ fn each_life_finds_a_seed_of_its_own() {
     let seeding = Seeding { seed, domain: DomainId::new(1), at: Ipa::new(START + 0x100) };
     let contents = Contents { seeding: Some(seeding), ..contents(File::Plain(&[]), &[]) };
     let found = |life| {
-        let (mut ram, mut loading) = (Ram::dirty(), Loading::begin(life));
+        let (mut ram, mut loading) = (Ram::dirty(), Loading::begin(life, u64::MAX));
         while !loading.step(&contents, None, &mut ram).unwrap() {}
         ram.read(&contents)[0x100..0x124].to_vec()
     };

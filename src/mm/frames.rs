@@ -39,10 +39,15 @@ impl Frames {
             }
         }
         let (index, span, run) = found?;
-        self.free.swap_remove(index);
-        let around = [(span.start(), run.start()), (run.end(), span.end())];
-        self.free.extend(around.into_iter().filter_map(|(start, end)| PaSpan::from_bounds(start, end)));
-        self.free.retain(|span| !span.is_empty());
+        let below = PaSpan::from_bounds(span.start(), run.start())?;
+        let above = PaSpan::from_bounds(run.end(), span.end())?;
+        *self.free.get_mut(index)? = below;
+        if below.is_empty() {
+            self.free.swap_remove(index);
+        }
+        if !above.is_empty() {
+            self.free.push(above);
+        }
         Some(run.start())
     }
 

@@ -175,13 +175,13 @@ pub fn map(
     }
     let mut done = 0;
     while done < size {
-        done += map_one(memory, root, from + done, to + done, size - done, attributes)?;
+        done += map_run(memory, root, from + done, to + done, size - done, attributes)?;
     }
     Ok(())
 }
 
-/// Writes the one entry that maps the most from `from` on; answers how many bytes it maps.
-fn map_one(
+/// Writes the entries that map the most from `from` on and lie side by side in one table; answers how many bytes they map.
+fn map_run(
     memory: &mut impl TableMemory,
     root: &Root,
     from: u64,
@@ -190,13 +190,23 @@ fn map_one(
     attributes: u64,
 ) -> Result<u64, MapError> {
     let mut table = root.table_of(from);
-    for level in root.level..3 {
+    let mut level = root.level;
+    loop {
         let slot = index(from, level);
         let entry = memory.read(table, slot);
         let span = span(level);
-        if level > 0 && entry == 0 && (from | to).is_multiple_of(span) && left >= span {
-            memory.write(table, slot, to | attributes | BLOCK);
-            return Ok(span);
+        let is_block = level > 0 && entry == 0 && (from | to).is_multiple_of(span) && left >= span;
+        if level == 3 || is_block {
+            let kind = if level == 3 { TABLE_OR_PAGE } else { BLOCK };
+            let mut done = 0;
+            for slot in slot..ENTRIES {
+                if left - done < span || memory.read(table, slot) != 0 {
+                    break;
+                }
+                memory.write(table, slot, (to + done) | attributes | kind);
+                done += span;
+            }
+            return if done == 0 { Err(MapError::Occupied) } else { Ok(done) };
         }
         table = match entry & TABLE_OR_PAGE {
             TABLE_OR_PAGE => Pa::new(entry & OUTPUT),
@@ -207,13 +217,8 @@ fn map_one(
             }
             _ => return Err(MapError::Occupied),
         };
+        level += 1;
     }
-    let slot = index(from, 3);
-    if memory.read(table, slot) != 0 {
-        return Err(MapError::Occupied);
-    }
-    memory.write(table, slot, to | attributes | TABLE_OR_PAGE);
-    Ok(PAGE_SIZE)
 }
 
 #[cfg(test)]

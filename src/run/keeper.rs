@@ -21,7 +21,7 @@ use portunus::addr::VcpuId;
 use portunus::domain::gzip::Workspace;
 use portunus::domain::image::ImageError;
 use portunus::domain::life::{Lives, Obituary, Verdict};
-use portunus::domain::load::Loading;
+use portunus::domain::load::{CHUNK, Loading};
 use portunus::domain::map;
 use portunus::sched::Slot;
 use portunus::sync::Epoch;
@@ -206,7 +206,7 @@ impl Work {
             }
             Self::Restore(mut restoring) => {
                 if domain.memory.restore(&domain.contents.extents, &mut restoring) {
-                    Self::Load(Loading::begin(domain.lives().wrapping_add(1)))
+                    Self::Load(Loading::begin(domain.lives().wrapping_add(1), CHUNK))
                 } else {
                     Self::Restore(restoring)
                 }

@@ -48,7 +48,7 @@ pub unsafe fn zero(span: PaSpan) {
     clean_and_invalidate(span);
 }
 
-/// [`zero`] where a block of DC ZVA is a cache line of 64 bytes, as on every Cortex-A: line by line, 16 between
+/// [`zero`] where a block of DC ZVA is a cache line of 64 bytes, as on every Cortex-A: line by line, 32 between
 /// two comparisons, written back while it is at hand. Most of a boot is spent here.
 ///
 /// # Safety
@@ -58,11 +58,11 @@ unsafe fn zero_by_lines(span: PaSpan) {
     if span.is_empty() {
         return;
     }
-    // SAFETY: each line lies inside the span that the caller gives away, whose size is a multiple of 16 lines.
+    // SAFETY: each line lies inside the span that the caller gives away, whose size is a multiple of 64 lines.
     unsafe {
         asm!(
             "2:",
-            ".rept 16",
+            ".rept 32",
             "dc zva, {at}",
             "dc civac, {at}",
             "add {at}, {at}, #64",
