@@ -30,6 +30,8 @@ pub enum Bound {
 #[derive(Debug)]
 pub struct Builder {
     events: Events,
+    /// One past the highest static port of each domain.
+    ends: [u16; DOMAINS],
 }
 
 impl Default for Builder {
@@ -42,7 +44,7 @@ impl Builder {
     /// No domains.
     #[must_use]
     pub fn new() -> Self {
-        Self { events: Events { domains: [const { None }; DOMAINS] } }
+        Self { events: Events { domains: [const { None }; DOMAINS] }, ends: [0; DOMAINS] }
     }
 
     /// Adds domain `id` with `vcpus` vCPUs and its (zeroed) shared information page.
@@ -58,9 +60,12 @@ impl Builder {
         if slot.is_some() {
             return Err(Errno::EEXIST);
         }
-        let entry = |port| if port == 0 { Entry::RESERVED } else { Entry::FREE };
         // On the heap from the beginning: they would not fit a boot stack.
-        let ports: Vec<Half> = (0..PORT_COUNT).map(|port| Half::new(entry(port).raw())).collect();
+        let mut ports = Vec::new();
+        ports.resize_with(PORT_COUNT, || Half::new(Entry::FREE.raw()));
+        if let Some(first) = ports.first_mut() {
+            *first = Half::new(Entry::RESERVED.raw());
+        }
         *slot = Some(Box::new(Domain {
             id,
             shared,
@@ -129,15 +134,18 @@ impl Builder {
             && let Some(held) = domain.config.try_take()
         {
             domain.store(&held, end.port.index(), entry.into_static());
+            if let Some(last) = self.ends.get_mut(end.domain.index()) {
+                *last = (*last).max(end.port.index() as u16 + 1);
+            }
         }
     }
 
     /// The finished channels, ready to be shared by all CPUs.
     #[must_use]
     pub fn freeze(mut self) -> Events {
-        for domain in self.events.domains.iter_mut().flatten() {
-            let last = domain.entries().rposition(Entry::is_static).map_or(0, |last| last + 1);
-            domain.traffic = (0..last).map(|_| Counters::default()).collect();
+        for (domain, end) in self.events.domains.iter_mut().zip(self.ends) {
+            let Some(domain) = domain else { continue };
+            domain.traffic = (0..end).map(|_| Counters::default()).collect();
         }
         self.events
     }
