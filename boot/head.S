@@ -19,7 +19,8 @@ _start:
 
     .section .text.boot, "ax"
 
-// Invalidates the data cache by address to the point of coherency. x0 = start, x1 = end; clobbers x2, x3.
+// Invalidates the data cache by address to the point of coherency, from page x0 to page x1; clobbers x0, x2, x3. Two lines
+// in a round: lines are of 64 or 128 bytes, so a page has an even number of them.
 // Needed around writes made with the MMU off: those bypass the cache, so a line that the loader left there
 // would hide them later, or be written back over them (Arm ARM DDI 0487, B2.7 and D7.5 on mismatched attributes).
     .macro  invalidate_range
@@ -27,9 +28,9 @@ _start:
     ubfx    x2, x2, #16, #4             // CTR_EL0.DminLine: log2 of words in the smallest line
     mov     x3, #4
     lsl     x3, x3, x2
-    sub     x2, x3, #1
-    bic     x0, x0, x2
 1:  dc      ivac, x0
+    add     x0, x0, x3
+    dc      ivac, x0
     add     x0, x0, x3
     cmp     x0, x1
     b.lo    1b
@@ -62,7 +63,7 @@ primary_entry:
     isb
 
 prepare_memory:
-    adr     x0, __relro_start
+    adrp    x0, __relro_start           // what shares its page is constant, and clean
     adrp    x1, __image_end
     invalidate_range
 
@@ -96,7 +97,11 @@ prepare_memory:
 
 3:  adrp    x0, __bss_start
     adrp    x1, __bss_end
-4:  stp     xzr, xzr, [x0], #64         // .bss is whole pages
+4:  stp     xzr, xzr, [x0], #128        // .bss is whole pages
+    stp     xzr, xzr, [x0, #-112]
+    stp     xzr, xzr, [x0, #-96]
+    stp     xzr, xzr, [x0, #-80]
+    stp     xzr, xzr, [x0, #-64]
     stp     xzr, xzr, [x0, #-48]
     stp     xzr, xzr, [x0, #-32]
     stp     xzr, xzr, [x0, #-16]
@@ -114,7 +119,7 @@ prepare_memory:
     mov     x0, x20
     bl      first_map                   // -> x0: the Regime to load
     mov     x22, x0
-    adr     x0, __relro_start
+    adrp    x0, __relro_start
     adrp    x1, __image_end
     invalidate_range                    // drop what speculation may have loaded while we wrote past the cache
     mov     x0, x22

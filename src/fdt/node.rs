@@ -182,9 +182,11 @@ pub(super) fn search<'t>(
     if visit(node) {
         return ControlFlow::Break(());
     }
-    let (tree, parent, cells) = (node.tree(), Some(node), node.child_cells());
+    let (tree, parent, mut known) = (node.tree(), Some(node), None);
     let mut at = node.bare.inside();
     while let Some(bare) = tree.next_node(&mut at, 0) {
+        // Most nodes have no children.
+        let cells = *known.get_or_insert_with(|| node.child_cells());
         at = search(&Node { bare, parent, cells }, visit)?;
     }
     ControlFlow::Continue(tree.behind_end(at).unwrap_or(at))
