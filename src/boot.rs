@@ -92,8 +92,7 @@ fn boot(address: u64) -> Result<(), String> {
         report(&diagnostics);
         return Err("the device tree does not describe a machine that can be used".into());
     };
-    machine.ours = vec![image, tree_span];
-    machine.reserved = spans::merged(machine.reserved.iter().chain(&machine.ours).copied().collect());
+    machine.claim(vec![image, tree_span]);
     banner(&machine);
     if CNTFRQ_EL0::read() == 0 {
         return Err(
@@ -101,8 +100,7 @@ fn boot(address: u64) -> Result<(), String> {
         );
     }
 
-    let taken = spans::merged(machine.reserved.iter().chain(&machine.modules).copied().collect());
-    let free = spans::without(&machine.ram, &taken);
+    let free = machine.free();
     let stacks = stacks(&mut Frames::new(&free), &machine)?;
     let mut frames = Frames::new(&map_ram(&free, &stacks));
     let boot_affinity = Affinity::from_mpidr(MPIDR_EL1::read());

@@ -247,8 +247,7 @@ fn no_module_is_where_the_hypervisor_is() {
     let mut machine = plan::machine(&tree, &mut diagnostics).unwrap();
     // The whole of domU1's kernel and more, so that it does not only straddle an end.
     let image = PaSpan::from_bounds(Pa::new(0x4800_0000), Pa::new(0x4840_0000)).unwrap();
-    machine.ours = vec![image];
-    machine.reserved.push(image);
+    machine.claim(vec![image]);
     let plan = plan::domains(&tree, &machine, &[CpuId::new(0)], &mut diagnostics);
     assert_eq!(plan.domains.iter().map(|domain| &*domain.name).collect::<Vec<_>>(), ["domU2"]);
     assert_eq!(diagnostics.kept().iter().filter(|found| found.code == Code::ModuleReserved).count(), 1);

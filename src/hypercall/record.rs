@@ -30,9 +30,9 @@ macro_rules! field {
 impl<const N: usize> Record<N> {
     /// Reads the structure from the guest.
     pub(super) fn read(caller: &impl Caller, from: Gva) -> Result<Self, Fault> {
-        let mut bytes = [0; N];
-        caller.read_guest(from, &mut bytes)?;
-        Ok(Self(bytes))
+        let mut record = Self([0; N]);
+        caller.read_guest(from, &mut record.0)?;
+        Ok(record)
     }
 
     /// Writes the whole structure back.

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::addr::{Affinity, CpuId, DomainId, IntId, Pa, PaSpan, Port, VcpuId};
+use crate::mm::spans;
 
 /// This machine and the domains on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +100,7 @@ pub struct Machine {
     /// What must not be touched: the reservation block and `/reserved-memory`. Sorted, merged.
     pub reserved: Vec<PaSpan>,
     /// What the hypervisor has placed itself, or was given: its image and the tree. Empty unless the caller of
-    /// [`domains`](super::domains) fills it in, who adds it to `reserved` as well. No module can be there.
+    /// [`domains`](super::domains) says it by [`claim`](Self::claim). No module can be there.
     pub ours: Vec<PaSpan>,
     /// Boot modules of all domains, also of those left out: never handed out as free memory. Sorted.
     pub modules: Vec<PaSpan>,
@@ -111,6 +112,20 @@ pub struct Machine {
     pub uart: Option<Uart>,
     /// How to call PSCI, if firmware offers it.
     pub psci: Option<Conduit>,
+}
+
+impl Machine {
+    /// Keeps `ours` from everybody else: what the hypervisor has placed itself, or was given.
+    pub fn claim(&mut self, ours: Vec<PaSpan>) {
+        self.reserved = spans::merged([self.reserved.as_slice(), &ours].concat());
+        self.ours = ours;
+    }
+
+    /// RAM that can be handed out: not reserved, and no module lies there.
+    #[must_use]
+    pub fn free(&self) -> Vec<PaSpan> {
+        spans::without(&self.ram, &spans::merged([self.reserved.as_slice(), &self.modules].concat()))
+    }
 }
 
 /// A physical CPU.
