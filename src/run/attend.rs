@@ -63,6 +63,42 @@ impl Here<'_> {
         }
     }
 
+    /// Whether others ring for others while a guest runs, and not because of what it does itself.
+    pub(super) fn is_disturbed(&self) -> bool {
+        self.local
+            .scheduler
+            .current()
+            .is_some_and(|slot| !self.pcpu.has_rung_itself() && self.pcpu.doorbell.is_rung_beside(slot))
+    }
+
+    /// Attends to everything, if the one that runs has not had to give too much of its time already; otherwise to what is its
+    /// own, and the rest later. Until then the doorbell stays rung, so that nobody sends another SGI.
+    #[inline(never)]
+    pub(super) fn bear_with_others(&mut self) {
+        let start = timer::now();
+        let Err(until) = self.local.allowance.ask(start) else {
+            self.settle(true);
+            self.local.allowance.spend(start, timer::now().saturating_sub(start));
+            return;
+        };
+        if let Some(slot) = self.local.loaded {
+            match self.pcpu.doorbell.take_of(slot) {
+                (_, true) => self.tend(slot),
+                (true, false) => self.event(slot, start),
+                (false, false) => {}
+            }
+        }
+        // On a GICv2 the doorbell was all that was looked at.
+        self.interrupt();
+        if self.local.reschedule {
+            self.settle(false);
+        }
+        if until < self.local.alarm {
+            self.local.alarm = until;
+            timer::set_alarm(Some(until));
+        }
+    }
+
     /// Makes the timer and the trap of WFI fit those who can run now.
     #[inline]
     pub(super) fn share(&mut self) {

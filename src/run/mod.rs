@@ -171,7 +171,9 @@ impl Here<'_> {
     #[inline]
     fn leave(&mut self) {
         let rung = self.pcpu.doorbell.is_rung();
-        if rung || self.local.reschedule {
+        if rung && self.is_disturbed() {
+            self.bear_with_others();
+        } else if rung || self.local.reschedule {
             self.settle(rung);
         }
     }

@@ -11,7 +11,7 @@ use portunus::addr::{Affinity, CpuId, IntId, PaSpan, VcpuId};
 use portunus::evtchn::Bell;
 use portunus::hypercall::Outcome;
 use portunus::prediction::Verdict;
-use portunus::sched::{MAX_VCPUS, Scheduler, Slot};
+use portunus::sched::{Allowance, MAX_VCPUS, Scheduler, Slot};
 use portunus::sync::Observer;
 use portunus::vdev::idregs::IdValues;
 use portunus::vgic::LrBank;
@@ -22,6 +22,7 @@ use super::keeper::Keeper;
 use super::runstate::Recorded;
 use super::world::{Domain, World};
 use crate::arch::aarch64::gic::{self, Interface, Private, SgiTarget, Taken};
+use crate::arch::aarch64::timer;
 use crate::arch::aarch64::vcpu::Registers;
 
 /// More than any time: no alarm.
@@ -85,6 +86,8 @@ pub struct Local {
     pub world: &'static World,
     /// Who runs.
     pub scheduler: Scheduler,
+    /// What of the time of who runs may be spent on others.
+    pub allowance: Allowance,
     /// Its vCPUs, by slot.
     pub vcpus: Vec<Vcpu>,
     /// Whose registers are in the hardware, whether it runs or sleeps.
@@ -268,6 +271,18 @@ impl Doorbell {
         self.upcalls.load(SeqCst) | self.others.load(SeqCst) != 0
     }
 
+    /// Whether anybody but the vCPU in `slot` is to be looked at.
+    #[inline]
+    pub fn is_rung_beside(&self, slot: Slot) -> bool {
+        (self.upcalls.load(SeqCst) | self.others.load(SeqCst)) & !slot.bit() != 0
+    }
+
+    /// Takes the bits of `slot` alone: an upcall, and anything else.
+    pub fn take_of(&self, slot: Slot) -> (bool, bool) {
+        let take = |word: &AtomicU64| word.fetch_and(!slot.bit(), SeqCst) & slot.bit() != 0;
+        (take(&self.upcalls), take(&self.others))
+    }
+
     /// Takes all bits: upcalls, and others.
     pub fn take(&self) -> (u64, u64) {
         let take = |word: &AtomicU64| if word.load(SeqCst) == 0 { 0 } else { word.swap(0, SeqCst) };
@@ -341,6 +356,7 @@ impl Local {
         interface: Interface,
     ) -> Self {
         Brothers::introduce(&mut vcpus);
+        let frequency = u64::from(timer::frequency());
         let call = |(slot, vcpu): (usize, &Vcpu)| {
             Slot::new(slot).and_then(|slot| Call::new(world, pcpu, vcpu.domain, vcpu.id, slot))
         };
@@ -351,6 +367,8 @@ impl Local {
         Self {
             world,
             scheduler,
+            // A quarter of a slice, and 50 us.
+            allowance: Allowance::new(frequency / 400, frequency / 20_000),
             vcpus,
             loaded: None,
             reschedule: false,

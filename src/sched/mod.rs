@@ -12,12 +12,18 @@
 //! two vCPUs that keep waking each other have no more than their two shares. A waiting vCPU's virtual run time
 //! stands still while all others' grow, so nobody starves.
 //!
+//! # Signals
+//!
+//! Signals for a vCPU that does not run are looked at by its pCPU while another one runs. An [`Allowance`] sees to it that
+//! the latter keeps three quarters of its time, however often somebody rings.
+//!
 //! # Alone
 //!
 //! A pCPU with one vCPU has nothing to decide: no slice, no trapped WFI ([`Scheduler::is_shared`]), no interrupt
 //! but the guest's own.
 #![forbid(unsafe_code)]
 
+mod allowance;
 mod queue;
 #[cfg(test)]
 mod reference;
@@ -26,5 +32,6 @@ mod scheduler;
 #[cfg(test)]
 mod tests;
 
+pub use self::allowance::Allowance;
 pub use self::runstate::{RunState, RunTimes, nanoseconds};
 pub use self::scheduler::{MAX_VCPUS, Scheduler, Slot, Slots};

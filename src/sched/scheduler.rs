@@ -20,6 +20,12 @@ impl Slot {
         self.0 as usize
     }
 
+    /// Its bit in a word with one for each place.
+    #[must_use]
+    pub const fn bit(self) -> u64 {
+        1 << (self.0 % MAX_VCPUS as u8)
+    }
+
     /// The place with this index modulo [`MAX_VCPUS`].
     pub(super) const fn wrapping(index: u8) -> Self {
         Self(index % MAX_VCPUS as u8)

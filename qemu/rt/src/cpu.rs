@@ -62,6 +62,12 @@ pub fn without_irqs<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
+/// A hint that others could run now (YIELD). QEMU, where it runs CPUs one after the other, goes on to the next.
+pub fn give_way() {
+    // SAFETY: a hint.
+    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
+}
+
 /// Sleeps until an interrupt is pending, masked or not.
 pub fn wait_for_interrupt() {
     // SAFETY: WFI only waits; DSB first, so that what others must see is out before.

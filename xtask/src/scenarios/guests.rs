@@ -77,6 +77,11 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     list.push(with_tree("typists", Scenario { typed: &TYPED, ..switch }));
     let shares = ["(domU3) share: 100 % of a CPU: ok", "allocations after freeze: 0", "powering off"];
     list.push(with_tree("shared-cpu", scenario("guest-shared-cpu", &[&TWO[..], &COUNTED].concat(), &shares)));
+    for tree in ["bully-off", "bully-busy", "bully-asleep"] {
+        let wanted = ["% are left: ok", "(domU1) bully: rung", "powering off"];
+        let name = format!("guest-{tree}");
+        list.push(with_tree(tree, scenario(&name, &[&TWO[..], &COUNTED].concat(), &wanted)));
+    }
     let kept = ["registers: 200 sleeps", "registers: 200 sleeps", "powering off"];
     for cpu in ["cortex-a53", "cortex-a57", "max"] {
         let machine = ["-M", EL2, "-cpu", cpu, "-smp", "1", "-m", "1G"];
