@@ -90,7 +90,7 @@ impl Here<'_> {
         }
         // On a GICv2 the doorbell was all that was looked at.
         self.interrupt();
-        if self.local.reschedule {
+        if self.local.reschedule || self.pcpu.has_rung_itself() {
             self.settle(false);
         }
         if until < self.local.alarm {

@@ -35,9 +35,9 @@ impl Allowance {
         if first <= now { Ok(()) } else { Err(first) }
     }
 
-    /// It took `ticks`, from `start` on.
+    /// It took `ticks`, from `start` on. More than may be spent at once was no work, but a sleep for want of it.
     pub fn spend(&mut self, start: u64, ticks: u64) {
-        let ticks = ticks.min(self.most).max(self.least).saturating_mul(PART);
+        let ticks = ticks.max(self.least).saturating_mul(PART).min(self.most);
         self.even = self.even.max(start).saturating_add(ticks);
     }
 }
@@ -68,9 +68,19 @@ mod tests {
     }
 
     #[test]
+    fn a_sleep_in_between_does_not_count() {
+        let mut allowance = Allowance::new(1000, 10);
+        allowance.spend(0, 1_000_000);
+        assert_eq!(allowance.ask(1_000_000), Ok(()));
+        allowance.spend(1_000_000, 10);
+        assert_eq!(allowance.ask(1_000_010), Ok(()));
+    }
+
+    #[test]
     fn what_is_not_used_is_not_saved_up() {
         let mut allowance = Allowance::new(1000, 10);
-        allowance.spend(1_000_000, 300);
+        allowance.spend(1_000_000, 150);
+        allowance.spend(1_000_000, 150);
         assert_eq!(allowance.ask(1_000_000), Err(1_000_200));
     }
 
