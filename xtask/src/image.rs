@@ -13,7 +13,7 @@ pub const ELF: &str = "target/aarch64-unknown-none-softfloat/release/portunus";
 pub const IMAGE: &str = "target/portunus/Image";
 
 /// The largest image that is built, in bytes. Raising it is a decision, and the commit says why.
-const LARGEST: usize = 315_392;
+const LARGEST: usize = 307_200;
 
 /// Builds the hypervisor and writes `target/portunus/Image`; answers a line that says what was built.
 pub fn build() -> Result<String, String> {
