@@ -1,6 +1,6 @@
 //! Domains on a GICv2: the same guests, the same answers.
 
-use super::guests::{ABI, FLOOD, INTRUDER, SEED, SMP, with_tree};
+use super::guests::{ABI, BULLIED, COUNTED, FLOOD, INTRUDER, SEED, SMP, with_tree};
 use super::{GICV2, Scenario, scenario};
 
 /// The same machine where EL2 is the non-secure side of the GIC.
@@ -26,6 +26,12 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             let name = format!("guest-gicv2-{tree}-{count}");
             list.push(with_tree(tree, Scenario { limit, ..scenario(&name, &machine, wanted) }));
         }
+    }
+    // There the doorbell is looked at before an interrupt is acknowledged: one that is left rung must not hide others.
+    let two = ["-M", GICV2, "-cpu", "cortex-a72", "-smp", "2", "-m", "1G"];
+    for tree in ["bully-off", "bully-asleep"] {
+        let name = format!("guest-gicv2-{tree}");
+        list.push(with_tree(tree, scenario(&name, &[&two[..], &COUNTED].concat(), &BULLIED)));
     }
     for (name, model) in [("guest-gicv2-intruder", GICV2), ("guest-gicv2-intruder-secure", SECURE)] {
         let machine = ["-M", model, "-cpu", "cortex-a72", "-smp", "4", "-m", "1G"];

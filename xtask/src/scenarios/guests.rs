@@ -10,6 +10,11 @@ const ONE: [&str; 8] = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "1", "-m", "1G"
 /// Time that is counted in instructions: a busy host does not take some of it from one CPU.
 pub(super) const COUNTED: [&str; 4] = ["-accel", "tcg,thread=single", "-icount", "shift=4,sleep=off"];
 
+/// Trees in which a domain rings without end for a vCPU of its own on the CPU of another: what that vCPU does meanwhile.
+const BULLIES: [&str; 3] = ["bully-off", "bully-busy", "bully-asleep"];
+/// What the other domain must say.
+pub(super) const BULLIED: [&str; 3] = ["% are left: ok", "(domU1) bully: rung", "powering off"];
+
 /// What the tree of the design document must lead to, in the order in which a user reads it.
 pub(super) const SEED: [&str; 13] = [
     "Portunus 0.",
@@ -77,10 +82,9 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     list.push(with_tree("typists", Scenario { typed: &TYPED, ..switch }));
     let shares = ["(domU3) share: 100 % of a CPU: ok", "allocations after freeze: 0", "powering off"];
     list.push(with_tree("shared-cpu", scenario("guest-shared-cpu", &[&TWO[..], &COUNTED].concat(), &shares)));
-    for tree in ["bully-off", "bully-busy", "bully-asleep"] {
-        let wanted = ["% are left: ok", "(domU1) bully: rung", "powering off"];
+    for tree in BULLIES {
         let name = format!("guest-{tree}");
-        list.push(with_tree(tree, scenario(&name, &[&TWO[..], &COUNTED].concat(), &wanted)));
+        list.push(with_tree(tree, scenario(&name, &[&TWO[..], &COUNTED].concat(), &BULLIED)));
     }
     let kept = ["registers: 200 sleeps", "registers: 200 sleeps", "powering off"];
     for cpu in ["cortex-a53", "cortex-a57", "max"] {
