@@ -81,6 +81,8 @@ impl Here<'_> {
             self.local.allowance.spend(start, timer::now().saturating_sub(start));
             return;
         };
+        // On a GICv2 the doorbell was all that was looked at. An SGI that is taken here is looked for behind.
+        self.interrupt();
         if let Some(slot) = self.local.loaded {
             match self.pcpu.doorbell.take_of(slot) {
                 (_, true) => self.tend(slot),
@@ -88,10 +90,13 @@ impl Here<'_> {
                 (false, false) => {}
             }
         }
-        // On a GICv2 the doorbell was all that was looked at.
-        self.interrupt();
+        // As in `attend`: what was taken may have been rung for an epoch, and nothing is held here.
+        self.world.epochs.observe(&self.pcpu.observer);
         if self.local.reschedule || self.pcpu.has_rung_itself() {
+            // It looks at everything in the end.
+            let start = timer::now();
             self.settle(false);
+            self.local.allowance.spend(start, timer::now().saturating_sub(start));
         }
         if until < self.local.alarm {
             self.local.alarm = until;

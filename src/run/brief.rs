@@ -4,8 +4,9 @@
 //! a few dozen instructions is left to the handlers of [`super`]: the answer names one, and the rest of the frame is
 //! filled before it runs. A short cut does exactly what the long way would have done, or nothing at all.
 //!
-//! None of them looks at the doorbell when it is done: whoever else rang it has sent an SGI, which interrupts the
-//! guest at once, and what this pCPU rang itself is known ([`Pcpu::has_rung_itself`]).
+//! None of them looks at the doorbell when it is done: whoever else rang it for the vCPU that runs has sent an SGI, which
+//! interrupts the guest at once, what is left for others waits for a timer, and what this pCPU rang itself is known
+//! ([`Pcpu::has_rung_itself`]).
 
 use portunus::addr::{Gva, IntId, Port};
 use portunus::evtchn::Sent;

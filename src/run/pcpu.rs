@@ -69,6 +69,9 @@ unsafe impl Sync for Pcpu {}
 /// The pCPU clears the bits first and looks after. Whoever finds a word empty sends the SGI; whoever does not knows
 /// that the pCPU has not looked yet, and will see this bit too.
 ///
+/// A pCPU that has no time for others leaves bits set and looks again when its timer says so. Meanwhile `awake` has the bit of the
+/// vCPU that runs: whoever sets that one sends the SGI though the word is not empty.
+///
 /// A cache line of its own: others write it, and find there all that they need to ring.
 #[repr(C, align(64))]
 pub struct Doorbell {
@@ -76,6 +79,8 @@ pub struct Doorbell {
     upcalls: AtomicU64,
     /// Anything else.
     others: AtomicU64,
+    /// Whose bits are heard although others are left set.
+    awake: AtomicU64,
     /// How others send the pCPU an SGI.
     pub sgi: SgiTarget,
 }
@@ -262,7 +267,7 @@ impl Pcpu {
 
 impl Doorbell {
     const fn new(sgi: SgiTarget) -> Self {
-        Self { upcalls: AtomicU64::new(0), others: AtomicU64::new(0), sgi }
+        Self { upcalls: AtomicU64::new(0), others: AtomicU64::new(0), awake: AtomicU64::new(0), sgi }
     }
 
     /// Whether anything is to be looked at.
@@ -277,14 +282,19 @@ impl Doorbell {
         (self.upcalls.load(SeqCst) | self.others.load(SeqCst)) & !slot.bit() != 0
     }
 
-    /// Takes the bits of `slot` alone: an upcall, and anything else.
+    /// Takes the bits of `slot` alone: an upcall, and anything else. From here on, until all are taken, that slot is heard: it is said
+    /// first, so that whoever sets a bit that is not taken here finds it said.
     pub fn take_of(&self, slot: Slot) -> (bool, bool) {
+        self.awake.store(slot.bit(), SeqCst);
         let take = |word: &AtomicU64| word.fetch_and(!slot.bit(), SeqCst) & slot.bit() != 0;
         (take(&self.upcalls), take(&self.others))
     }
 
     /// Takes all bits: upcalls, and others.
     pub fn take(&self) -> (u64, u64) {
+        if self.awake.load(Relaxed) != 0 {
+            self.awake.store(0, SeqCst);
+        }
         let take = |word: &AtomicU64| if word.load(SeqCst) == 0 { 0 } else { word.swap(0, SeqCst) };
         (take(&self.upcalls), take(&self.others))
     }
@@ -336,10 +346,11 @@ impl Pcpu {
     /// Sets the bit of the slot that `slot` is modulo 64.
     #[inline(always)]
     fn ring(&self, word: &AtomicU64, slot: u32, from: &Self) {
-        let before = word.fetch_or(1u64.wrapping_shl(slot), SeqCst);
+        let bit = 1u64.wrapping_shl(slot);
+        let before = word.fetch_or(bit, SeqCst);
         if core::ptr::eq(self, from) {
             from.rung_by_itself.store(1, Relaxed);
-        } else if before == 0 {
+        } else if before == 0 || before & bit == 0 && self.doorbell.awake.load(SeqCst) & bit != 0 {
             gic::send_sgi(DOORBELL, &self.doorbell.sgi);
         }
     }

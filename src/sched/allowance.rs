@@ -4,7 +4,7 @@
 //! it nothing. So a pCPU may spend a quarter of its time on that: behind each piece of it lies a time, three times as long,
 //! in which what is rung for waits. A few at once are let through, so that nobody waits who does not make it his habit.
 
-/// Of so many ticks, one may be spent.
+/// Of so many ticks, one may be spent: in pieces of up to that part of the most. What is longer is counted as that much.
 const PART: u64 = 4;
 
 /// How much of the time of those who run was spent on others.

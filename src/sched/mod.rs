@@ -15,7 +15,7 @@
 //! # Signals
 //!
 //! Signals for a vCPU that does not run are looked at by its pCPU while another one runs. An [`Allowance`] sees to it that
-//! the latter keeps three quarters of its time, however often somebody rings.
+//! the latter keeps about three quarters of its time, however often somebody rings. It is the pCPU's: all who do not run share it.
 //!
 //! # Alone
 //!
