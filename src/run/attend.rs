@@ -11,7 +11,7 @@ use crate::arch::aarch64::gic::{self, Interface};
 use crate::arch::aarch64::{guest, timer};
 
 /// How often the doorbell is looked at before a guest is entered in any case: a neighbour that rings without end
-/// must not keep this pCPU at EL2. (Its next ring interrupts the guest.)
+/// must not keep this pCPU at EL2. (An SGI of its own brings the rest.)
 const ROUNDS: u32 = 4;
 
 impl Here<'_> {

@@ -51,7 +51,7 @@ impl Call {
             sender: world.events.sender(domain.id)?,
             line: world.events.line(domain.id, vcpu)?,
             record: domain.records.get(vcpu.index())?,
-            place: 1 << slot.index(),
+            place: slot.bit(),
         })
     }
 }

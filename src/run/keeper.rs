@@ -96,7 +96,7 @@ impl Here<'_> {
         match verdict {
             Verdict::Restart(at) => {
                 keeper.work = Some(Work::Rest(at));
-                self.local.restarting |= 1 << slot.index();
+                self.local.restarting |= slot.bit();
                 self.local.scheduler.wake(slot, now);
                 self.local.reschedule = true;
             }
@@ -132,7 +132,7 @@ impl Here<'_> {
         let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) else { return };
         let (domain, Some(keeper)) = (vcpu.domain, &mut vcpu.keeper) else { return };
         let Some(work) = keeper.work.take() else { return };
-        let over = 1 << slot.index();
+        let over = slot.bit();
         match work.go_on(domain, &mut keeper.workspace, world, pcpu) {
             Ok(Slice::More(work)) => keeper.work = Some(work),
             Ok(Slice::Sleep(until)) => {

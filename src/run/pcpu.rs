@@ -215,7 +215,7 @@ impl Pcpu {
     /// The vCPU in `slot` waits for an interrupt from now on, or does not any more. On this CPU itself.
     #[inline(always)]
     pub fn set_asleep(&self, slot: Slot, asleep: bool) {
-        let (before, bit) = (self.asleep.load(Relaxed), 1 << slot.index());
+        let (before, bit) = (self.asleep.load(Relaxed), slot.bit());
         self.asleep.store(if asleep { before | bit } else { before & !bit }, Relaxed);
     }
 
@@ -313,8 +313,7 @@ impl Doorbell {
     /// Takes the upcall of `slot` if that is all that was rung for; otherwise nothing is taken.
     #[inline]
     pub fn take_upcall_alone(&self, slot: Slot) -> bool {
-        self.others.load(SeqCst) == 0
-            && self.upcalls.compare_exchange(1 << slot.index(), 0, SeqCst, SeqCst).is_ok()
+        self.others.load(SeqCst) == 0 && self.upcalls.compare_exchange(slot.bit(), 0, SeqCst, SeqCst).is_ok()
     }
 }
 

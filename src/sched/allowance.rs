@@ -4,7 +4,7 @@
 //! it nothing. So a pCPU may spend a quarter of its time on that: behind each piece of it lies a time, three times as long,
 //! in which what is rung for waits. A few at once are let through, so that nobody waits who does not make it his habit.
 
-/// Of so many ticks, one may be spent: in pieces of up to that part of the most. What is longer is counted as that much.
+/// Of so many ticks, one may be spent.
 const PART: u64 = 4;
 
 /// How much of the time of those who run was spent on others.
@@ -35,7 +35,8 @@ impl Allowance {
         if first <= now { Ok(()) } else { Err(first) }
     }
 
-    /// It took `ticks`, from `start` on. More than may be spent at once was no work, but a sleep for want of it.
+    /// It took `ticks`, from `start` on. More than may be spent at once counts as that much: it was a sleep for want of work, or
+    /// something that is bounded otherwise.
     pub fn spend(&mut self, start: u64, ticks: u64) {
         let ticks = ticks.max(self.least).saturating_mul(PART).min(self.most);
         self.even = self.even.max(start).saturating_add(ticks);
