@@ -64,7 +64,7 @@ primary_entry:
 
 prepare_memory:
     adrp    x0, __relro_start           // what shares its page is constant, and clean
-    adrp    x1, __image_end
+    adrp    x1, __heap_start            // the heap is written with the caches on
     invalidate_range
 
     // Apply the relocations: words that hold addresses, to which the bias is added. At link address 0 that is the
@@ -120,7 +120,7 @@ prepare_memory:
     bl      first_map                   // -> x0: the Regime to load
     mov     x22, x0
     adrp    x0, __relro_start
-    adrp    x1, __image_end
+    adrp    x1, __heap_start
     invalidate_range                    // drop what speculation may have loaded while we wrote past the cache
     mov     x0, x22
     bl      mmu_on
@@ -128,7 +128,10 @@ prepare_memory:
     bl      boot_main                   // never returns
     b       park
 
-5:  mov     x0, x20
+5:  adrp    x0, __heap_start            // here it is written with the caches off
+    adrp    x1, __heap_end
+    invalidate_range
+    mov     x0, x20
     mov     x1, x21
     bl      wrong_exception_level
     b       park

@@ -14,7 +14,7 @@ use portunus::fdt::{self, Tree};
 use portunus::mm::frames::Frames;
 use portunus::mm::spans;
 use portunus::mm::stage1::{Kind, pa_bits};
-use portunus::plan::{self, Cpu, Diagnostics, EnableMethod, Machine, Plan, Severity, Table};
+use portunus::plan::{self, Cpu, Diagnostics, EarlyConsole, EnableMethod, Machine, Plan, Severity, Table};
 use portunus::prediction::Verdict;
 use portunus::vdev::idregs::features;
 
@@ -55,7 +55,7 @@ extern "C" fn wrong_exception_level(address: u64, level: u64) {
     // SAFETY: the boot protocol promises a tree here, and it is checked before it is believed.
     let Ok(blob) = (unsafe { blob_at(address) }) else { return };
     let Ok(tree) = Tree::parse(blob) else { return };
-    if let Some(uart) = plan::early_console(&tree).or_else(|| plan::any_uart(&tree)) {
+    if let Some(uart) = plan::early_console(&tree).uart.or_else(|| plan::any_uart(&tree)) {
         // SAFETY: the tree says that this UART is there; the MMU is off, so the access is a device access.
         unsafe { console::open(uart.kind, uart.regs) };
         let _ = writeln!(
@@ -85,9 +85,9 @@ fn boot(address: u64) -> Result<(), String> {
     let image = map::image().ok_or("the image has no size")?;
     let tree_span = PaSpan::new(Pa::new(address), blob.len() as u64).ok_or("the device tree wraps")?;
     let tree = Tree::parse(blob).map_err(|error| format!("x0 = {address:#x}: {error}"))?;
-    open_console(&tree)?;
+    let early = open_console(&tree)?;
     let mut diagnostics = Diagnostics::new();
-    let machine = plan::machine(&tree, &mut diagnostics);
+    let machine = plan::machine_behind(early, &tree, &mut diagnostics);
     let Some(mut machine) = machine else {
         report(&diagnostics);
         return Err("the device tree does not describe a machine that can be used".into());
@@ -166,18 +166,14 @@ fn check_timer(machine: &Machine) -> Result<(), String> {
 
 /// The plan as a table, and what is wrong with the tree.
 fn show(plan: &Plan, diagnostics: &Diagnostics) {
-    for line in format!("{}", Table(plan)).lines() {
-        log::info!("{line}");
-    }
+    log::info!("{}", Table(plan));
     report(diagnostics);
 }
 
 /// Prints the diagnostics and their count.
 fn report(diagnostics: &Diagnostics) {
     for diagnostic in diagnostics.kept() {
-        for line in format!("{diagnostic}").lines() {
-            log::info!("{line}");
-        }
+        log::info!("{diagnostic}");
     }
     if diagnostics.dropped() != 0 {
         log::info!("{} more diagnostics are not shown", diagnostics.dropped());
@@ -220,12 +216,12 @@ fn map_tree(address: u64) -> Result<&'static [u8], String> {
 }
 
 /// Opens the console that the tree names. If it names none, any UART will do to say so.
-fn open_console(tree: &Tree<'_>) -> Result<(), String> {
+fn open_console(tree: &Tree<'_>) -> Result<EarlyConsole, String> {
     let unnamed = "the tree names no UART that can be driven: set /chosen/stdout-path, or dtuart= in \
                    /chosen/xen,xen-bootargs, to the path or alias of one";
-    let named = plan::early_console(tree);
-    let is_named = named.is_some();
-    let uart = named.or_else(|| plan::any_uart(tree)).ok_or(unnamed)?;
+    let early = plan::early_console(tree);
+    let any = if early.uart.is_none() { plan::any_uart(tree) } else { None };
+    let uart = early.uart.as_ref().or(any.as_ref()).ok_or(unnamed)?;
     map::add(uart.regs, Kind::Device).map_err(|why| format!("{}: cannot be mapped: {why:?}", uart.path))?;
     let status = uart.regs.start().get() + console::status_register(uart.kind);
     // SAFETY: mapped as Device memory just now; reading it has no effect that matters.
@@ -237,7 +233,7 @@ fn open_console(tree: &Tree<'_>) -> Result<(), String> {
     }
     // SAFETY: mapped as Device memory just now, and the tree says what it is; this CPU runs alone.
     unsafe { console::open(uart.kind, uart.regs) };
-    if is_named { Ok(()) } else { Err(unnamed.into()) }
+    if any.is_none() { Ok(early) } else { Err(unnamed.into()) }
 }
 
 fn banner(machine: &Machine) {

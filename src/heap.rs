@@ -13,8 +13,6 @@ use crate::arch::aarch64::map;
 use crate::run::{SPECIAL_PAGES, World};
 
 const KIB: u64 = 1024;
-/// What the tree and the plan may take before the RAM is known, and what small systems live in.
-const SIZE: usize = 256 * 1024;
 /// What is lent for planning, in pages: the buddy heap rounds 3 MiB up.
 const LOAN_PAGES: usize = 1024;
 /// What a domain with one vCPU takes of the heap, the counters of its ports apart: 16 KiB are its ports; its console, its
@@ -28,21 +26,16 @@ const DOMAINS: usize = 256;
 /// What is in use for a while when a kernel is unpacked.
 const UNPACKING: usize = 64 * 1024;
 
-#[repr(C, align(4096))]
-struct Memory(core::cell::UnsafeCell<[u8; SIZE]>);
-
-// SAFETY: only its address is taken, once, to give it to the heap.
-unsafe impl Sync for Memory {}
-
-static MEMORY: Memory = Memory(core::cell::UnsafeCell::new([0; SIZE]));
-
 #[global_allocator]
 static HEAP: SealedHeap = SealedHeap::new();
 
-/// Gives the heap its first memory. Called once, before the first allocation.
+/// Gives the heap its first memory, which the tree and the plan may take before the RAM is known, and small systems live in.
+/// Called once, before the first allocation.
 pub fn start() {
-    // SAFETY: the memory is a static of its own, given once.
-    unsafe { HEAP.give(MEMORY.0.get().cast(), SIZE) };
+    if let Some(memory) = map::heap() {
+        // SAFETY: a part of the image for nothing else, mapped (or the MMU is off), and given once.
+        unsafe { HEAP.give(memory.start().get() as *mut u8, memory.size() as usize) };
+    }
 }
 
 /// Lends the heap RAM for planning.

@@ -77,7 +77,7 @@ impl From<Diagnostic> for Failure {
 ///
 /// What is missing, or wrong with an image.
 pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, Failure> {
-    let mut workspace = Workspace::new();
+    let mut workspace = None;
     let (file, kernel) = kernel(planned, &mut workspace)?;
     let channels = channels(site.plan, planned);
     let layout = lay_out(planned, kernel, &channels)?;
@@ -91,17 +91,16 @@ pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, Failure
     // SAFETY: allocated for this domain just now; EL2 maps all free RAM; its vCPUs are not there yet.
     let mut ram = unsafe { Ram::new() };
     while !loading
-        .step(&contents, Some(&mut workspace), &mut ram)
+        .step(&contents, workspace.as_mut(), &mut ram)
         .map_err(|error| plan::no_kernel(planned, error))?
     {}
     let no_devices = || String::from("no memory is left for its devices");
     let memory = memory(site, &layout, &contents.extents)?;
-    let unpacks = matches!(contents.kernel, (File::Gzip(_), _));
     let restarts = planned.life.actions().contains(&Action::Restart);
     Ok(Built {
         memory,
         contents,
-        workspace: (unpacks && restarts).then_some(workspace),
+        workspace: workspace.filter(|_| restarts),
         vgic: Vgic::new(planned.vcpus.len(), planned.spis, &[map::TIMER_VIRTUAL, map::TIMER_PHYSICAL])
             .ok_or_else(no_devices)?,
         uart: if planned.vpl011 { Some(Vpl011::new().ok_or_else(no_devices)?) } else { None },
@@ -161,7 +160,10 @@ fn lay_out(planned: &DomainPlan, kernel: Kernel, channels: &[Channel<'_>]) -> Re
     layout::plan(planned.memory, kernel, room, ramdisk).map_err(|error| plan::no_room(planned, error))
 }
 
-fn kernel(planned: &DomainPlan, workspace: &mut Workspace) -> Result<(File<'static>, Kernel), Failure> {
+fn kernel(
+    planned: &DomainPlan,
+    workspace: &mut Option<Workspace>,
+) -> Result<(File<'static>, Kernel), Failure> {
     let bytes = images::bytes(planned.kernel.image)?;
     if planned.kernel.raw {
         return Ok((File::Plain(bytes), image::raw(bytes.len() as u64)));
@@ -182,9 +184,9 @@ fn contents(
         (Some(module), Some(to)) => Some((images::bytes(module)?, to)),
         _ => None,
     };
-    let (tree, written) = device_tree(site, planned, channels, layout)?;
+    let Written { tree, seed } = device_tree(site, planned, channels, layout)?;
     let at = layout.tree.start();
-    let seeding = site.seed.zip(written.seed).and_then(|(seed, offset)| {
+    let seeding = site.seed.zip(seed).and_then(|(seed, offset)| {
         Some(Seeding { seed, domain: planned.id, at: at.checked_add(offset as u64)? })
     });
     Ok(Contents {
@@ -196,17 +198,16 @@ fn contents(
     })
 }
 
-/// The device tree that the domain finds, and where in it its seed belongs.
+/// The device tree that the domain finds.
 fn device_tree(
     site: &Site<'_>,
     planned: &DomainPlan,
     channels: &[Channel<'_>],
     layout: &Layout,
-) -> Result<(Vec<u8>, Written), String> {
-    let mut tree = Vec::new();
+) -> Result<Written, String> {
+    let mut memory = Vec::new();
     let room = layout.tree.size() as usize;
-    tree.try_reserve_exact(room).map_err(|_| String::from("no memory is left for its device tree"))?;
-    tree.resize(room, 0);
+    memory.try_reserve_exact(room).map_err(|_| String::from("no memory is left for its device tree"))?;
     let machine = &site.plan.machine;
     let first_home = planned.vcpus.first().and_then(|vcpu| machine.cpus.get(vcpu.home.index()));
     let description = guest_dtb::Description {
@@ -220,11 +221,13 @@ fn device_tree(
         seed: site.seed.as_ref().map_or(0, Seed::size),
         channels,
     };
-    let written = guest_dtb::write(&mut tree, &description, layout)
-        .map_err(|_| String::from("its device tree does not fit the room for it"))?;
-    tree.truncate(written.size);
-    Ok((tree, written))
+    guest_dtb::write(memory, &description, layout)
+        .map_err(|_| String::from("its device tree does not fit the room for it"))
 }
+
+/// How many pages are taken at once for the tables of later: a piece of RAM that small is nearly always left.
+const TABLE_RUN: usize = 8;
+const _: () = assert!(TABLE_PAGES.is_multiple_of(TABLE_RUN));
 
 /// Stage 2 and the pages that the domain may place in it.
 fn memory(site: &mut Site<'_>, layout: &Layout, extents: &[Extent]) -> Result<GuestMemory, String> {
@@ -240,8 +243,10 @@ fn memory(site: &mut Site<'_>, layout: &Layout, extents: &[Extent]) -> Result<Gu
     map_interrupt_interface(&stage2, &mut tables)
         .map_err(|why| format!("its GIC CPU interface cannot be mapped: {why:?}"))?;
     let used = pages.len();
-    for _ in 0..TABLE_PAGES {
-        pages.push(zeroed(frames, 1).ok_or_else(short)?);
+    for _ in 0..TABLE_PAGES / TABLE_RUN {
+        let run = zeroed(frames, TABLE_RUN).ok_or_else(short)?;
+        let page = |number| run.checked_add(number as u64 * PAGE_SIZE);
+        pages.extend((0..TABLE_RUN).filter_map(page));
     }
     let mut special = [Pa::new(0); 1 + GRANT_FRAMES];
     let mut last = Pa::new(0);

@@ -15,7 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU32;
 
-use portunus::addr::{CpuId, VcpuId};
+use portunus::addr::VcpuId;
 use portunus::console::{Console, Terminal};
 use portunus::domain::seed::Seed;
 use portunus::evtchn::{Bound, Builder, Events};
@@ -23,15 +23,14 @@ use portunus::mm::frames::Frames;
 use portunus::mm::stage2::Geometry;
 use portunus::plan::{DomainPlan, Plan, VcpuPlan};
 use portunus::prediction::Verdict;
-use portunus::sched::{MAX_VCPUS, Scheduler};
+use portunus::sched::{MAX_VCPUS, Slot};
 use portunus::sync::Epochs;
 use portunus::vdev::idregs::{IdValues, Limits, guest_view, table};
 use portunus::vgic::{VcpuSet, Version};
 
-use crate::arch::aarch64::gic::Interface;
 use crate::arch::aarch64::vcpu::Registers;
 use crate::arch::aarch64::{cache, timer};
-use crate::run::{Domain, Home, Keeper, Local, Pcpu, Vcpu, World};
+use crate::run::{Domain, Home, Keeper, Pcpu, Vcpu, World};
 
 /// What domains are built with.
 struct Site<'a> {
@@ -45,7 +44,6 @@ struct Site<'a> {
 /// The vCPUs of one pCPU, while they are being handed out.
 struct Bench {
     pcpu: &'static Pcpu,
-    scheduler: Scheduler,
     vcpus: Vec<Vcpu>,
 }
 
@@ -70,18 +68,14 @@ pub fn world(
     let console = console(plan)?;
     let mut site = Site { plan, frames, geometry, console, seed };
     let started = timer::now();
-    let slice = u64::from(timer::frequency()) / 100;
-    let mut benches: Vec<Bench> = pcpus
-        .iter()
-        .map(|pcpu| Bench { pcpu, scheduler: Scheduler::new(slice), vcpus: Vec::new() })
-        .collect();
+    let mut benches: Vec<Bench> = pcpus.iter().map(|pcpu| Bench { pcpu, vcpus: Vec::new() }).collect();
 
     let mut domains = Vec::new();
     let mut events = Builder::new();
     for planned in &plan.domains {
         match domain::build(&mut site, planned)
             .and_then(|built| domain::connect(built, &mut events, planned))
-            .and_then(|built| Ok((built, homes(planned, &mut benches, started)?)))
+            .and_then(|built| Ok((built, homes(planned, &benches)?)))
         {
             Ok((built, homes)) => {
                 let (domain, keeper) = domain::finish(built, homes, planned);
@@ -99,9 +93,7 @@ pub fn world(
                 log::error!("{} ({}) is left out: {why}", planned.name, planned.path);
             }
             Err(domain::Failure::Image(found)) => {
-                for line in format!("{found}").lines() {
-                    log::info!("{line}");
-                }
+                log::info!("{found}");
                 log::error!("{} ({}) is left out", planned.name, planned.path);
             }
         }
@@ -156,35 +148,24 @@ fn console(plan: &Plan) -> Result<&'static Console, String> {
     Ok(Box::leak(Box::new(console.ok_or("no memory is left for the console")?)))
 }
 
-/// A place on its home pCPU for every vCPU of `planned`, or for none.
-fn homes(planned: &DomainPlan, benches: &mut [Bench], now: u64) -> Result<Vec<Home>, String> {
-    for bench in &*benches {
-        let more = planned.vcpus.iter().filter(|vcpu| vcpu.home == bench.pcpu.cpu).count();
-        if bench.vcpus.len() + more > MAX_VCPUS {
-            return Err(format!("CPU {} would have more than {MAX_VCPUS} vCPUs", bench.pcpu.cpu));
-        }
+/// A place on its home pCPU for every vCPU of `planned`, or for none: the next ones behind those that are seated.
+fn homes(planned: &DomainPlan, benches: &[Bench]) -> Result<Vec<Home>, String> {
+    let mut homes: Vec<Home> = Vec::new();
+    for VcpuPlan { home, .. } in &planned.vcpus {
+        let bench = benches.iter().find(|bench| bench.pcpu.cpu == *home).ok_or("the CPU of a vCPU is off")?;
+        let brothers = homes.iter().filter(|other| other.pcpu.cpu == *home).count();
+        let slot = Slot::new(bench.vcpus.len() + brothers)
+            .ok_or_else(|| format!("CPU {home} would have more than {MAX_VCPUS} vCPUs"))?;
+        homes.push(Home { pcpu: bench.pcpu, slot });
     }
-    let place = |vcpu: &VcpuPlan| {
-        let bench = bench(benches, vcpu.home)?;
-        Some(Home { pcpu: bench.pcpu, slot: bench.scheduler.add(now)? })
-    };
-    planned
-        .vcpus
-        .iter()
-        .map(place)
-        .collect::<Option<_>>()
-        .ok_or_else(|| String::from("the CPU of a vCPU is off"))
-}
-
-fn bench(benches: &mut [Bench], cpu: CpuId) -> Option<&mut Bench> {
-    benches.iter_mut().find(|bench| bench.pcpu.cpu == cpu)
+    Ok(homes)
 }
 
 /// Puts the vCPUs of `domain` where their homes are, in the order of the slots there. The first has the keeper.
 fn seat(domain: &'static Domain, keeper: Keeper, benches: &mut [Bench], counter_offset: u64) {
     let mut keeper = Some(Box::new(keeper));
     for (number, home) in (0u16..).zip(&domain.homes) {
-        if let Some(bench) = bench(benches, home.pcpu.cpu) {
+        if let Some(bench) = benches.iter_mut().find(|bench| bench.pcpu.cpu == home.pcpu.cpu) {
             let id = VcpuId::new(number);
             let registers = Registers::new(id, domain.memory.root(), domain.id.get() as u8, counter_offset);
             bench.vcpus.push(Vcpu::new(domain, id, registers, keeper.take()));
@@ -215,11 +196,9 @@ fn bind(mut events: Builder, plan: &Plan) -> Events {
 fn hand_out(world: World, benches: Vec<Bench>) -> &'static World {
     let world: &'static World = Box::leak(Box::new(world));
     for bench in benches {
-        let Bench { pcpu, scheduler, vcpus } = bench;
-        let interface = Interface::new(pcpu.gic);
-        let local = Local::new(world, pcpu, scheduler, vcpus, interface);
+        let Bench { pcpu, vcpus } = bench;
         // SAFETY: the boot CPU; the other CPUs wait for their release.
-        unsafe { pcpu.give(local) };
+        unsafe { pcpu.give(world, vcpus) };
     }
     for domain in world.domains.iter().flatten() {
         domain.memory.tell_time(world.utc(timer::now()));

@@ -6,6 +6,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::layout::Layout;
 use super::map;
@@ -77,28 +78,28 @@ fn specifier(intid: IntId, flags: u32) -> [u32; 3] {
 }
 
 /// A tree that was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Its size in bytes.
-    pub size: usize,
+    /// The tree.
+    pub tree: Vec<u8>,
     /// Where in it the value of `rng-seed` is: zeroes so far.
     pub seed: Option<usize>,
 }
 
-/// Writes the tree into `buffer`.
+/// Writes the tree into `memory`.
 ///
 /// # Errors
 ///
-/// [`TooSmall`]: the buffer has less than [`room`] bytes.
+/// [`TooSmall`]: the memory has a capacity of less than [`room`] bytes.
 #[inline(never)] // in its caller it would be larger: that one is not of the cold half
-pub fn write(buffer: &mut [u8], domain: &Description<'_>, layout: &Layout) -> Result<Written, TooSmall> {
-    let mut tree = Writer::new(buffer)?;
+pub fn write(memory: Vec<u8>, domain: &Description<'_>, layout: &Layout) -> Result<Written, TooSmall> {
+    let mut tree = Writer::new(memory)?;
     tree.begin("")?;
     tree.cells("#address-cells", &[2])?;
     tree.cells("#size-cells", &[2])?;
     let seed = chosen(&mut tree, domain, layout.ramdisk)?;
     cpus(&mut tree, domain)?;
-    memory(&mut tree, layout)?;
+    ram(&mut tree, layout)?;
     gic(&mut tree, domain.gic)?;
     timer(&mut tree, domain)?;
     if let Some(version) = domain.hypervisor {
@@ -109,7 +110,7 @@ pub fn write(buffer: &mut [u8], domain: &Description<'_>, layout: &Layout) -> Re
         uart(&mut tree)?;
     }
     tree.end()?;
-    Ok(Written { size: tree.finish()?, seed })
+    Ok(Written { tree: tree.finish()?, seed })
 }
 
 /// Answers where the seed is.
@@ -147,7 +148,7 @@ fn cpus(tree: &mut Writer<'_>, domain: &Description<'_>) -> Result<(), TooSmall>
     tree.end()
 }
 
-fn memory(tree: &mut Writer<'_>, layout: &Layout) -> Result<(), TooSmall> {
+fn ram(tree: &mut Writer<'_>, layout: &Layout) -> Result<(), TooSmall> {
     let start = layout.banks.first().map_or(0, |bank| bank.start().get());
     tree.begin(&format!("memory@{start:x}"))?;
     tree.text("device_type", &["memory"])?;
@@ -166,7 +167,7 @@ fn gic(tree: &mut Writer<'_>, version: Version) -> Result<(), TooSmall> {
     tree.begin(&format!("interrupt-controller@{:x}", map::GICD.get()))?;
     tree.cells("#address-cells", &[0])?;
     tree.cells("#interrupt-cells", &[3])?;
-    tree.bytes("interrupt-controller", &[])?;
+    tree.mark("interrupt-controller")?;
     match version {
         Version::V2 => {
             tree.text("compatible", &["arm,gic-400"])?;
@@ -272,10 +273,7 @@ mod tests {
     fn written(description: &Description<'_>) -> Vec<u8> {
         let size = room(description.vcpus, description.cmdline, description.channels);
         let layout = layout::plan(256 * MIB, Kernel { text_offset: 0, size: MIB }, size, 0x12_0000).unwrap();
-        let mut buffer = vec![0; usize::try_from(size).unwrap()];
-        let written = write(&mut buffer, description, &layout).unwrap();
-        buffer.truncate(written.size);
-        buffer
+        write(Vec::with_capacity(size as usize), description, &layout).unwrap().tree
     }
 
     #[test]
@@ -332,12 +330,11 @@ mod tests {
 
     #[test]
     fn the_seed_is_where_the_writer_says() {
-        let mut buffer = vec![0; 8192];
         let layout = layout::plan(256 * MIB, Kernel { text_offset: 0, size: MIB }, 8192, 0).unwrap();
-        let written = write(&mut buffer, &Description { seed: 29, ..description() }, &layout).unwrap();
-        let seed = written.seed.unwrap();
-        buffer[seed..seed + 29].fill(2);
-        let tree = Tree::parse(&buffer[..written.size]).unwrap();
+        let description = Description { seed: 29, ..description() };
+        let Written { mut tree, seed } = write(Vec::with_capacity(8192), &description, &layout).unwrap();
+        tree[seed.unwrap()..][..29].fill(2);
+        let tree = Tree::parse(&tree).unwrap();
         let value = tree.at("/chosen", |node| node.prop("rng-seed").unwrap().value.to_vec());
         assert_eq!(value, Some(vec![2; 29]));
     }

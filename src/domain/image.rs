@@ -98,7 +98,7 @@ pub enum File<'a> {
 
 impl<'a> File<'a> {
     /// Reads the header of the kernel in `bytes`, the whole file, unpacking its first bytes if need be. `limit` is how
-    /// many bytes a compressed kernel may unpack to: the domain's memory.
+    /// many bytes a compressed kernel may unpack to: the domain's memory. A `workspace` is made if one is needed.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl<'a> File<'a> {
     pub fn open(
         bytes: &'a [u8],
         limit: u64,
-        workspace: &mut Workspace,
+        workspace: &mut Option<Workspace>,
     ) -> Result<(Self, Kernel), ImageError> {
         if !is_gzip(bytes) {
             return Ok((Self::Plain(bytes), image(bytes, bytes.len() as u64)?));
@@ -118,6 +118,7 @@ impl<'a> File<'a> {
             size if size < HEADER_SIZE as u64 => return Err(ImageError::TooShort(size)),
             _ => {}
         }
+        let workspace = workspace.get_or_insert_with(Workspace::new);
         let head: [u8; HEADER_SIZE] = gzip.head(workspace).map_err(ImageError::Gzip)?;
         Ok((Self::Gzip(gzip), image(&head, gzip.size())?))
     }
@@ -206,16 +207,17 @@ mod tests {
         let mut plain = header(0, 0x20_0000, 0xa);
         plain.resize(100_000, 7);
         let compressed = gzip_file(&plain);
-        let mut workspace = Workspace::new();
-        for file in [&plain, &compressed] {
+        for (file, is_packed) in [(&plain, false), (&compressed, true)] {
+            let mut workspace = None;
             let (_, kernel) = File::open(file, 1 << 20, &mut workspace).unwrap();
             assert_eq!(kernel, Kernel { text_offset: 0, size: 0x20_0000 });
+            assert_eq!(workspace.is_some(), is_packed, "43 KiB, for those who need them");
         }
     }
 
     #[test]
     fn what_is_packed_twice_or_no_kernel_inside_is_refused() {
-        let mut workspace = Workspace::new();
+        let mut workspace = None;
         let mut open = |plain: &[u8]| File::open(&gzip_file(plain), 1 << 20, &mut workspace).map(|_| ());
         let bytes: Vec<u8> = (0..=255).collect();
         assert_eq!(open(&gzip_file(&bytes)), Err(ImageError::Compressed("gzip")));

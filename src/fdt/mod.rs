@@ -10,6 +10,8 @@
 //! the tree, and so is going from a node to its child, at worst: what lies between is stepped over.
 #![forbid(unsafe_code)]
 
+use core::cell::Cell;
+
 mod check;
 mod irq;
 mod node;
@@ -25,15 +27,17 @@ pub use irq::{GIC_V2, GIC_V3, IrqError};
 pub use node::{Cells, Node};
 pub use prop::{Prop, ValueError};
 pub use reg::{RegEntry, RegError};
-use token::Bare;
+use token::{Bare, Place};
 
 /// A checked device tree.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Tree<'a> {
     /// In cells, at which everything in it begins.
     structs: &'a [[u8; 4]],
     names: &'a [u8],
     reservations: &'a [u8],
+    /// The phandle that was looked for last, and its node. Nearly always it is the interrupt controller's.
+    controller: Cell<Option<(u32, Place)>>,
 }
 
 impl<'a> Tree<'a> {
@@ -56,6 +60,7 @@ impl<'a> Tree<'a> {
             structs: part(layout.structs).as_chunks().0,
             names: part(layout.strings),
             reservations: part(layout.reservations),
+            controller: Cell::new(None),
         })
     }
 
@@ -102,10 +107,18 @@ impl<'a> Tree<'a> {
 
     /// The node with this phandle, without its ancestors.
     fn by_phandle(&self, phandle: u32) -> Option<Bare<'_>> {
+        if let Some((known, place)) = self.controller.get()
+            && known == phandle
+        {
+            return Some(self.node_at(place));
+        }
         let mut at = 0;
         loop {
             match self.next_node(&mut at, 0) {
-                Some(node) if node.has_phandle(phandle) => return Some(node),
+                Some(node) if node.has_phandle(phandle) => {
+                    self.controller.set(Some((phandle, node.place())));
+                    return Some(node);
+                }
                 Some(_) => {}
                 None => at = self.behind_end(at)?,
             }

@@ -232,6 +232,15 @@ fn the_first_of_two_phandles_counts() {
 }
 
 #[test]
+fn a_phandle_means_the_same_whatever_was_asked_before() {
+    let node = |tree: Blob, name, phandle| tree.begin(name).cells("phandle", &[phandle]).end();
+    let blob = node(node(root(), "a", 1), "b", 2).finish();
+    let tree = Tree::parse(&blob).unwrap();
+    let names = [1, 1, 2, 3, 2, 1].map(|phandle| tree.name_of_phandle(phandle));
+    assert_eq!(names, [Some("a"), Some("a"), Some("b"), None, Some("b"), Some("a")]);
+}
+
+#[test]
 fn nodes_know_their_paths_and_can_be_found_by_them() {
     let blob = root()
         .begin("aliases")

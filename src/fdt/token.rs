@@ -54,7 +54,7 @@ impl<'a> Tree<'a> {
                     let ends = |word: &[u8; 4]| matches!(word, [.., 0] | [0, ..] | [_, 0, ..] | [_, _, 0, _]);
                     here = name + 1 + words.iter().position(ends).unwrap_or_default();
                     if depth == 0 {
-                        break Some(Bare { tree: self, name: name as u32, inside: here as u32 });
+                        break Some(self.node_at(Place { name: name as u32, inside: here as u32 }));
                     }
                     depth += 1;
                 }
@@ -69,16 +69,27 @@ impl<'a> Tree<'a> {
         found
     }
 
+    /// The node that was found there.
+    pub(super) fn node_at(&self, place: Place) -> Bare<'_> {
+        Bare { tree: self, place }
+    }
+
     /// Behind the end of a node, if `at` is one.
     pub(super) fn behind_end(&self, at: usize) -> Option<usize> {
         (self.token(at) == END).then_some(at + 1)
     }
 }
 
-/// A node that knows nothing above itself. (Two places take a quarter of what two slices take: nodes are moved a lot.)
+/// A node that knows nothing above itself.
 #[derive(Clone, Copy)]
 pub(super) struct Bare<'t> {
     tree: &'t Tree<'t>,
+    place: Place,
+}
+
+/// Where in its tree a node is. (Two places take a quarter of what two slices take: nodes are moved a lot.)
+#[derive(Clone, Copy)]
+pub(super) struct Place {
     name: u32,
     /// What comes behind the name.
     inside: u32,
@@ -90,14 +101,19 @@ impl<'t> Bare<'t> {
         self.tree
     }
 
+    /// Where it is.
+    pub(super) fn place(self) -> Place {
+        self.place
+    }
+
     /// Its name with the unit address; the root's is empty.
     pub(super) fn name(self) -> &'t str {
-        text(self.tree.bytes(self.name as usize)).unwrap_or_default()
+        text(self.tree.bytes(self.place.name as usize)).unwrap_or_default()
     }
 
     /// Whether it is called `name`, with or without its own unit address.
     pub(super) fn is_called(self, name: &str) -> bool {
-        let own = self.tree.bytes(self.name as usize);
+        let own = self.tree.bytes(self.place.name as usize);
         match own.strip_prefix(name.as_bytes()).and_then(<[u8]>::first) {
             Some(0) => true,
             Some(b'@') => !name.contains('@'),
@@ -107,7 +123,7 @@ impl<'t> Bare<'t> {
 
     /// Where its properties begin, and then its children.
     pub(super) fn inside(self) -> usize {
-        self.inside as usize
+        self.place.inside as usize
     }
 
     /// Its properties.

@@ -27,6 +27,12 @@ impl fmt::Display for Severity {
     }
 }
 
+/// The length of a title.
+const fn short(title: &str) -> u8 {
+    assert!(title.len() <= 255, "a title is a few words");
+    title.len() as u8
+}
+
 macro_rules! codes {
     ($($name:ident = $number:literal, $severity:ident, $title:literal;)*) => {
         /// What is wrong. Displays as its number, such as `P0214`.
@@ -40,14 +46,24 @@ macro_rules! codes {
             /// Every code, in ascending order.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// What each code stands for, a line for each of [`Self::ALL`]: half the size of their addresses.
-            const TITLES: &str = concat!($($title, "\n",)*);
+            /// What each code stands for, one behind the other: half the size of their addresses.
+            const TITLES: &str = concat!($($title,)*);
+
+            /// How many bytes of them each of [`Self::ALL`] has.
+            const LENGTHS: &[u8] = &[$(short($title)),*];
 
             /// What the code stands for, in a few words.
             #[must_use]
             pub fn title(self) -> &'static str {
-                let before = Self::ALL.iter().take_while(|code| **code < self).count();
-                Self::TITLES.split('\n').nth(before).unwrap_or_default()
+                let mut start = 0;
+                for (code, length) in Self::ALL.iter().zip(Self::LENGTHS) {
+                    let end = start + usize::from(*length);
+                    if *code == self {
+                        return Self::TITLES.get(start..end).unwrap_or_default();
+                    }
+                    start = end;
+                }
+                ""
             }
 
             /// How much it matters.

@@ -126,6 +126,11 @@ impl Diagnostics {
         self.count(Severity::Error)
     }
 
+    /// Whether there was nothing to report.
+    pub(super) fn are_none(&self) -> bool {
+        self.counts == [0; 3]
+    }
+
     /// How many of those found were not kept, because there were too many.
     #[must_use]
     pub fn dropped(&self) -> usize {

@@ -11,10 +11,10 @@ use super::diagnostic::{At, Diagnostic, Diagnostics};
 use super::modules::Images;
 use super::{DomainPlan, KernelPlan};
 use crate::addr::PaSpan;
-use crate::domain::gzip::{Sink, Workspace};
+use crate::domain::guest_dtb;
+use crate::domain::gzip::Sink;
 use crate::domain::image::{self, File, ImageError, Kernel};
 use crate::domain::layout::{self, LayoutError};
-use crate::domain::{guest_dtb, image::HEADER_SIZE};
 use crate::fdt::Node;
 
 /// The bytes of boot modules, for those who have them.
@@ -81,17 +81,12 @@ fn look(plan: &KernelPlan, limit: u64, files: &dyn Files) -> Result<Option<Kerne
         return Ok(Some(image::raw(plan.image.size())));
     }
     let Some(bytes) = files.bytes(plan.image) else { return Ok(None) };
-    // The workspace of the decoder is large, and most kernels are plain.
-    if !crate::domain::gzip::is_gzip(bytes) {
-        let head = bytes.get(..HEADER_SIZE).unwrap_or(bytes);
-        return image::image(head, plan.image.size()).map(Some);
-    }
-    let mut workspace = Workspace::new();
+    let mut workspace = None;
     let (file, kernel) = File::open(bytes, limit, &mut workspace)?;
-    if let File::Gzip(gzip) = file
+    if let (File::Gzip(gzip), Some(workspace)) = (file, &mut workspace)
         && files.are_unpacked()
     {
-        gzip.unpack(&mut workspace, &mut Nowhere).map_err(ImageError::Gzip)?;
+        gzip.unpack(workspace, &mut Nowhere).map_err(ImageError::Gzip)?;
     }
     Ok(Some(kernel))
 }

@@ -34,7 +34,7 @@ mod types;
 pub use code::{Code, Severity};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use images::{Files, Unseen, no_kernel, no_room};
-pub use machine::{any_uart, clock, early_console, machine};
+pub use machine::{EarlyConsole, any_uart, clock, early_console, machine, machine_behind};
 pub use render::Table;
 pub use types::*;
 

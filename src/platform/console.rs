@@ -76,20 +76,20 @@ pub fn start_log() {
 #[must_use]
 pub fn emergency() -> Writer {
     // SAFETY: see `Console`.
-    Writer(unsafe { *CONSOLE.0.get() })
+    Writer { uart: unsafe { *CONSOLE.0.get() }, indent: "" }
 }
 
 /// Writes to the UART, if there is one, with carriage returns before line feeds.
-pub struct Writer(Option<Uart>);
+pub struct Writer {
+    uart: Option<Uart>,
+    /// What comes behind a line feed.
+    indent: &'static str,
+}
 
 impl fmt::Write for Writer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let Some(uart) = self.0 else { return Ok(()) };
-        for byte in text.bytes() {
-            if byte == b'\n' {
-                uart.put(b'\r');
-            }
-            uart.put(byte);
+        if let Some(uart) = &self.uart {
+            uart.send(text, self.indent);
         }
         Ok(())
     }
@@ -179,7 +179,10 @@ impl Log for Logger {
                 }
             }
             None => {
-                let _ = writeln!(emergency(), "{}{level}{}", console::HYPERVISOR_PREFIX, record.args());
+                // Whoever says several lines says them before the console is live.
+                let mut lines = Writer { indent: console::HYPERVISOR_PREFIX, ..emergency() };
+                let _ = write!(lines, "{}{level}{}", console::HYPERVISOR_PREFIX, record.args());
+                let _ = Writer { indent: "", ..lines }.write_str("\n");
             }
         }
     }

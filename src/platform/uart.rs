@@ -64,9 +64,14 @@ impl Uart {
         }
     }
 
-    /// Sends one byte, waiting for room.
-    pub fn put(&self, byte: u8) {
-        let _ = (0..PATIENCE).any(|_| console::Uart::try_write(self, byte));
+    /// Sends text with a carriage return before each line feed and `indent` behind it, waiting for room. (A loop for each
+    /// kind: a boot says thousands of bytes.)
+    pub fn send(&self, text: &str, indent: &str) {
+        match *self {
+            Self::Pl011(uart) => send(text, indent, &|byte| uart.try_write(byte)),
+            Self::Cadence(uart) => send(text, indent, &|byte| uart.try_write(byte)),
+            Self::Ns16550(uart) => send(text, indent, &|byte| uart.try_write(byte)),
+        }
     }
 
     /// Interrupts when something is received, from here on.
@@ -77,6 +82,18 @@ impl Uart {
     /// Interrupts no more.
     pub fn hush(&self) {
         each!(self, hush());
+    }
+}
+
+fn send(text: &str, indent: &str, try_write: &impl Fn(u8) -> bool) {
+    for byte in text.bytes() {
+        if byte == b'\n' {
+            send("\r", "", try_write);
+        }
+        let _ = (0..PATIENCE).any(|_| try_write(byte));
+        if byte == b'\n' {
+            send(indent, "", try_write);
+        }
     }
 }
 

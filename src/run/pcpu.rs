@@ -242,14 +242,15 @@ impl Pcpu {
         self.stack
     }
 
-    /// Gives the CPU what it owns.
+    /// Gives the CPU what it owns: these vCPUs, in the order of their slots. Once.
     ///
     /// # Safety
     ///
     /// The boot CPU, before the world is published.
-    pub unsafe fn give(&self, local: Local) {
-        // SAFETY: the caller's promise: nobody else looks.
-        unsafe { *self.local.get() = Some(local) };
+    #[inline(never)] // in its caller it would be copied in pieces
+    pub unsafe fn give(&'static self, world: &'static World, vcpus: Vec<Vcpu>) {
+        // SAFETY: the caller's promise: nobody else looks. There is nothing to drop yet.
+        unsafe { self.local.get().write(Some(Local::new(world, self, vcpus))) };
     }
 
     /// What the CPU owns.
@@ -357,14 +358,7 @@ impl Pcpu {
 
 impl Local {
     /// A pCPU on which nothing is loaded.
-    #[must_use]
-    pub fn new(
-        world: &'static World,
-        pcpu: &'static Pcpu,
-        scheduler: Scheduler,
-        mut vcpus: Vec<Vcpu>,
-        interface: Interface,
-    ) -> Self {
+    fn new(world: &'static World, pcpu: &'static Pcpu, mut vcpus: Vec<Vcpu>) -> Self {
         Brothers::introduce(&mut vcpus);
         let frequency = u64::from(timer::frequency());
         let call = |(slot, vcpu): (usize, &Vcpu)| {
@@ -374,9 +368,11 @@ impl Local {
         for (vcpu, call) in vcpus.iter_mut().zip(calls) {
             vcpu.call = call.as_ref();
         }
-        Self {
+        let count = vcpus.len();
+        let mut local = Self {
             world,
-            scheduler,
+            // 10 ms.
+            scheduler: Scheduler::new(frequency / 100),
             // A quarter of a slice, and 50 us.
             allowance: Allowance::new(frequency / 400, frequency / 20_000),
             vcpus,
@@ -390,8 +386,12 @@ impl Local {
             accounts: false,
             restarting: 0,
             wfi_traps: false,
-            interface,
+            interface: Interface::new(pcpu.gic),
+        };
+        for _ in 0..count {
+            let _ = local.scheduler.add(world.started);
         }
+        local
     }
 
     /// The vCPU that is loaded: after a trap, the one that trapped.

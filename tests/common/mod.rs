@@ -61,9 +61,11 @@ pub fn plan(blob: &mut [u8], online: Option<&[u16]>) -> (Option<Plan>, Diagnosti
 pub fn plan_of(blob: &mut [u8], online: Option<&[u16]>, files: &dyn Files) -> (Option<Plan>, Diagnostics) {
     let tree = Tree::parse(blob).expect("the tree is well formed");
     let mut diagnostics = Diagnostics::new();
-    let Some(machine) = plan::machine(&tree, &mut diagnostics) else {
-        return (None, diagnostics);
-    };
+    let machine = plan::machine(&tree, &mut diagnostics);
+    let mut at_boot = Diagnostics::new();
+    assert_eq!(plan::machine_behind(plan::early_console(&tree), &tree, &mut at_boot), machine);
+    assert_eq!(at_boot.kept(), diagnostics.kept());
+    let Some(machine) = machine else { return (None, diagnostics) };
     let online: Vec<CpuId> = match online {
         Some(online) => online.iter().copied().map(CpuId::new).collect(),
         None => machine.cpus.iter().map(|cpu| cpu.id).collect(),

@@ -48,7 +48,7 @@ pub unsafe fn zero(span: PaSpan) {
     clean_and_invalidate(span);
 }
 
-/// [`zero`] where a block of DC ZVA is a cache line of 64 bytes, as on every Cortex-A: line by line, 32 between
+/// [`zero`] where a block of DC ZVA is a cache line of 64 bytes, as on every Cortex-A: line by line, 64 between
 /// two comparisons, written back while it is at hand. Most of a boot is spent here.
 ///
 /// # Safety
@@ -62,7 +62,7 @@ unsafe fn zero_by_lines(span: PaSpan) {
     unsafe {
         asm!(
             "2:",
-            ".rept 32",
+            ".rept 64",
             "dc zva, {at}",
             "dc civac, {at}",
             "add {at}, {at}, #64",

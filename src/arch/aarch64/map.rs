@@ -86,6 +86,8 @@ unsafe extern "C" {
     static __boot_stack_top: u8;
     static __report_stack_bottom: u8;
     static __report_stack_top: u8;
+    static __heap_start: u8;
+    static __heap_end: u8;
     static __image_end: u8;
 }
 
@@ -106,6 +108,12 @@ pub fn boot_stack() -> Option<PaSpan> {
     between(&raw const __boot_stack_bottom, &raw const __boot_stack_top).ok()
 }
 
+/// The heap's first memory.
+#[must_use]
+pub fn heap() -> Option<PaSpan> {
+    between(&raw const __heap_start, &raw const __heap_end).ok()
+}
+
 /// The parts of the image. Constants and what the relocation loop wrote are both read-only from here on; the
 /// pages between the parts of the stack area stay unmapped and catch overflows.
 fn map_image(root: Pa) -> Result<(), MapError> {
@@ -115,6 +123,7 @@ fn map_image(root: Pa) -> Result<(), MapError> {
         (&raw const __data_start, &raw const __bss_end, Kind::Ram),
         (&raw const __boot_stack_bottom, &raw const __boot_stack_top, Kind::Ram),
         (&raw const __report_stack_bottom, &raw const __report_stack_top, Kind::Ram),
+        (&raw const __heap_start, &raw const __heap_end, Kind::Ram),
     ];
     for (start, end, kind) in parts {
         stage1::map(&mut Pool, root, between(start, end)?, kind)?;

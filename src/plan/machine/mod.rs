@@ -14,7 +14,7 @@ mod uart;
 
 pub(super) use memory::{free_bytes, reserved_nodes};
 pub use rtc::clock;
-pub use uart::{any_uart, early_console};
+pub use uart::{EarlyConsole, any_uart, early_console};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -25,15 +25,21 @@ use crate::fdt::Tree;
 
 /// Reads the machine from the tree. `None` if it cannot be run on; the diagnostics then say why.
 #[must_use]
-#[inline(never)] // in its caller it would be larger: that one is not of the cold half
 pub fn machine(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Machine> {
+    machine_behind(EarlyConsole::default(), tree, diags)
+}
+
+/// The same for who has looked for the console of this tree already.
+#[must_use]
+#[inline(never)] // in its caller it would be larger: that one is not of the cold half
+pub fn machine_behind(early: EarlyConsole, tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Machine> {
     let psci = psci::read(tree, diags);
     let cpus = cpu::read(tree, psci, diags);
     let ram = memory::ram(tree, diags);
     let reserved = memory::reserved(tree, diags);
     let gic = gic::read(tree, diags);
     let timer = timer::read(tree, diags);
-    let uart = uart::console(tree, diags);
+    let uart = uart::after(early, tree, diags);
     let modules = modules::footprints(tree, ram.as_deref().unwrap_or_default());
     Some(Machine {
         model: model(tree),

@@ -25,8 +25,7 @@ mod tests {
     use crate::fdt::write::Writer;
 
     fn found(compatible: &str, reg: [u64; 2]) -> Option<PaSpan> {
-        let mut buffer = [0; 512];
-        let mut tree = Writer::new(&mut buffer).unwrap();
+        let mut tree = Writer::new(Vec::with_capacity(512)).unwrap();
         tree.begin("").unwrap();
         tree.cells("#address-cells", &[2]).unwrap();
         tree.cells("#size-cells", &[2]).unwrap();
@@ -35,8 +34,8 @@ mod tests {
         tree.numbers("reg", &reg).unwrap();
         tree.end().unwrap();
         tree.end().unwrap();
-        let size = tree.finish().unwrap();
-        clock(&Tree::parse(&buffer[..size]).unwrap())
+        let blob = tree.finish().unwrap();
+        clock(&Tree::parse(&blob).unwrap())
     }
 
     #[test]

@@ -9,9 +9,25 @@ use crate::plan::diagnostic::{At, Diagnostics, Quoted};
 use crate::plan::{Uart, UartKind, options};
 
 /// The UART for the very first line of output, before anything has been checked or can be reported.
+#[derive(Debug, Default)]
+pub struct EarlyConsole {
+    /// The UART, if the tree names a usable one.
+    pub uart: Option<Uart>,
+    /// There is nothing to report about how the tree names it: no need to look for it again.
+    is_clean: bool,
+}
+
+/// Looks for the console UART; what is wrong with how the tree names it is not reported yet.
 #[must_use]
-pub fn early_console(tree: &Tree<'_>) -> Option<Uart> {
-    console(tree, &mut Diagnostics::silent())
+pub fn early_console(tree: &Tree<'_>) -> EarlyConsole {
+    let mut diags = Diagnostics::silent();
+    let uart = console(tree, &mut diags);
+    EarlyConsole { uart, is_clean: diags.are_none() }
+}
+
+/// The console UART of a machine on which `early` was found: with all that is to be reported.
+pub(super) fn after(early: EarlyConsole, tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Uart> {
+    if early.is_clean { early.uart } else { console(tree, diags) }
 }
 
 /// Any UART of the tree that can be driven: for the line that must be said when none of those that it names can.
@@ -21,7 +37,7 @@ pub fn any_uart(tree: &Tree<'_>) -> Option<Uart> {
 }
 
 /// The console UART, if the tree names a usable one.
-pub(super) fn console(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Uart> {
+fn console(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Uart> {
     let root = tree.root()?;
     let chosen = root.child("chosen");
     let options = chosen.as_ref().and_then(options::dtuart);

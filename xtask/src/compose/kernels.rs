@@ -10,12 +10,12 @@ use super::report::Problem;
 
 /// What is wrong with the kernels of a partition.
 pub fn check(partition: &Partition) -> Vec<Problem> {
-    let mut workspace = Workspace::new();
+    let mut workspace = None;
     let with_header = partition.domains.iter().filter(|domain| !domain.raw);
     with_header.filter_map(|domain| check_one(domain, &mut workspace)).collect()
 }
 
-fn check_one(domain: &Domain, workspace: &mut Workspace) -> Option<Problem> {
+fn check_one(domain: &Domain, workspace: &mut Option<Workspace>) -> Option<Problem> {
     let bytes = fs::read(&domain.kernel.value.path).ok()?;
     let why = image::File::open(&bytes, domain.memory.value, workspace).err()?;
     let help =
