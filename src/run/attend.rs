@@ -81,17 +81,18 @@ impl Here<'_> {
             self.local.allowance.spend(start, timer::now().saturating_sub(start));
             return;
         };
-        // On a GICv2 the doorbell was all that was looked at. An SGI that is taken here is looked for behind.
-        self.interrupt();
+        if let Interface::V2(_) = self.local.interface {
+            // The doorbell was all that was looked at. An SGI that is taken here is looked for behind.
+            self.interrupt();
+        }
         if let Some(slot) = self.local.loaded {
-            match self.pcpu.doorbell.take_of(slot) {
+            // Nothing is held here, as in `attend`.
+            match self.pcpu.doorbell.take_of(slot, &self.world.epochs) {
                 (_, true) => self.tend(slot),
                 (true, false) => self.event(slot, start),
                 (false, false) => {}
             }
         }
-        // As in `attend`: what was taken may have been rung for an epoch, and nothing is held here.
-        self.world.epochs.observe(&self.pcpu.observer);
         if self.local.reschedule || self.pcpu.has_rung_itself() {
             // It looks at everything in the end.
             let start = timer::now();
@@ -125,9 +126,8 @@ impl Here<'_> {
     #[inline(always)]
     fn attend(&mut self, now: u64) -> u64 {
         self.pcpu.forget_ringing();
-        let (upcalls, others) = self.pcpu.doorbell.take();
         // Nothing is held here, and who rang for an epoch has begun it before.
-        self.world.epochs.observe(&self.pcpu.observer);
+        let (upcalls, others) = self.pcpu.doorbell.take(&self.world.epochs);
         for slot in slots(upcalls & !others) {
             self.event(slot, now);
         }

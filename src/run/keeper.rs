@@ -198,7 +198,7 @@ impl Work {
                 Err(_) => Self::Events,
             },
             Self::Wait(epoch) => {
-                if !world.pcpus.iter().all(|pcpu| pcpu.observer.has_seen(epoch)) {
+                if !world.pcpus.iter().all(|pcpu| pcpu.doorbell.has_seen(epoch)) {
                     return Ok(Slice::More(self));
                 }
                 domain.memory.forget(domain.id.get() as u8);

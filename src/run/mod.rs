@@ -2,7 +2,7 @@
 //!
 //! This room joins what the library decides with what the silicon must be told, and decides nothing itself. Each
 //! pCPU works on its own [`Local`]; what pCPUs share is the frozen [`World`], the atomics inside it, and one
-//! [`Doorbell`](pcpu::Doorbell) each. Nothing here allocates, waits for another CPU, or loops without a bound.
+//! [`Doorbell`](portunus::sched::Doorbell) each. Nothing here allocates, waits for another CPU, or loops without a bound.
 //!
 //! A guest's registers are spilled to the top of the pCPU's stack, one of the three entry points below runs with
 //! everything masked, and whatever it returns to is entered: the same guest, or another that was switched in.

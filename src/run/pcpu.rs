@@ -4,15 +4,14 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 
 use portunus::addr::{Affinity, CpuId, IntId, PaSpan, VcpuId};
 use portunus::evtchn::Bell;
 use portunus::hypercall::Outcome;
 use portunus::prediction::Verdict;
-use portunus::sched::{Allowance, MAX_VCPUS, Scheduler, Slot};
-use portunus::sync::Observer;
+use portunus::sched::{Allowance, Doorbell, MAX_VCPUS, Rung, Scheduler, Slot};
 use portunus::vdev::idregs::IdValues;
 use portunus::vgic::LrBank;
 use spin::Once;
@@ -43,7 +42,7 @@ pub struct Pcpu {
     /// Its vCPUs that wait for an interrupt, and are to be woken by one: a bit for each slot. For the CPU itself.
     asleep: AtomicU64,
     /// Which of its vCPUs somebody wants it to look at.
-    pub doorbell: Doorbell,
+    pub doorbell: Doorbell<SgiTarget>,
     /// Its number in the plan.
     pub cpu: CpuId,
     /// Its place in the system.
@@ -54,8 +53,6 @@ pub struct Pcpu {
     pub ids: Once<IdValues>,
     /// What it does about its branch predictors, once it is up.
     pub verdict: Once<Verdict>,
-    /// When it last held nothing that it had found in the world before.
-    pub observer: Observer,
     stack: PaSpan,
     local: UnsafeCell<Option<Local>>,
 }
@@ -63,27 +60,6 @@ pub struct Pcpu {
 // SAFETY: `local` is filled by the boot CPU before the world is published, and from then on used by its own CPU only
 // (see `Pcpu::local`).
 unsafe impl Sync for Pcpu {}
-
-/// Bits by which any CPU asks a pCPU to look at some of its vCPUs: bit `n` for the vCPU in slot `n`.
-///
-/// The pCPU clears the bits first and looks after. Whoever finds a word empty sends the SGI; whoever does not knows
-/// that the pCPU has not looked yet, and will see this bit too.
-///
-/// A pCPU that has no time for others leaves bits set and looks again when its timer says so. Meanwhile `awake` has the bit of the
-/// vCPU that runs: whoever sets that one sends the SGI though the word is not empty.
-///
-/// A cache line of its own: others write it, and find there all that they need to ring.
-#[repr(C, align(64))]
-pub struct Doorbell {
-    /// An event was sent: the upcall flag was set.
-    upcalls: AtomicU64,
-    /// Anything else.
-    others: AtomicU64,
-    /// Whose bits are heard although others are left set.
-    awake: AtomicU64,
-    /// How others send the pCPU an SGI.
-    pub sgi: SgiTarget,
-}
 
 /// What a pCPU owns.
 pub struct Local {
@@ -162,7 +138,6 @@ impl Pcpu {
             ids: Once::new(),
             verdict: Once::new(),
             doorbell: Doorbell::new(SgiTarget::new(affinity)),
-            observer: Observer::new(),
             stack,
             local: UnsafeCell::new(None),
         }
@@ -266,58 +241,6 @@ impl Pcpu {
     }
 }
 
-impl Doorbell {
-    const fn new(sgi: SgiTarget) -> Self {
-        Self { upcalls: AtomicU64::new(0), others: AtomicU64::new(0), awake: AtomicU64::new(0), sgi }
-    }
-
-    /// Whether anything is to be looked at.
-    #[inline(always)]
-    pub fn is_rung(&self) -> bool {
-        self.upcalls.load(SeqCst) | self.others.load(SeqCst) != 0
-    }
-
-    /// Whether anybody but the vCPU in `slot` is to be looked at.
-    #[inline]
-    pub fn is_rung_beside(&self, slot: Slot) -> bool {
-        (self.upcalls.load(SeqCst) | self.others.load(SeqCst)) & !slot.bit() != 0
-    }
-
-    /// Takes the bits of `slot` alone: an upcall, and anything else. From here on, until all are taken, that slot is heard: it is said
-    /// first, so that whoever sets a bit that is not taken here finds it said.
-    pub fn take_of(&self, slot: Slot) -> (bool, bool) {
-        self.awake.store(slot.bit(), SeqCst);
-        let take = |word: &AtomicU64| word.fetch_and(!slot.bit(), SeqCst) & slot.bit() != 0;
-        (take(&self.upcalls), take(&self.others))
-    }
-
-    /// Takes all bits: upcalls, and others.
-    pub fn take(&self) -> (u64, u64) {
-        if self.awake.load(Relaxed) != 0 {
-            self.awake.store(0, SeqCst);
-        }
-        let take = |word: &AtomicU64| if word.load(SeqCst) == 0 { 0 } else { word.swap(0, SeqCst) };
-        (take(&self.upcalls), take(&self.others))
-    }
-}
-
-impl Doorbell {
-    /// Takes all upcalls if none of the slots in `but`, and nothing else, was rung for; otherwise nothing is taken.
-    #[inline(always)]
-    fn take_upcalls_but(&self, but: u64) -> bool {
-        let upcalls = self.upcalls.load(SeqCst);
-        upcalls & but == 0
-            && self.others.load(SeqCst) == 0
-            && self.upcalls.compare_exchange(upcalls, 0, SeqCst, SeqCst).is_ok()
-    }
-
-    /// Takes the upcall of `slot` if that is all that was rung for; otherwise nothing is taken.
-    #[inline]
-    pub fn take_upcall_alone(&self, slot: Slot) -> bool {
-        self.others.load(SeqCst) == 0 && self.upcalls.compare_exchange(slot.bit(), 0, SeqCst, SeqCst).is_ok()
-    }
-}
-
 impl Pcpu {
     /// How an event reaches the vCPU in `slot`: the address of the block, and the slot in the bits that are zero in it.
     #[must_use]
@@ -333,24 +256,21 @@ impl Pcpu {
         let block = core::ptr::with_exposed_provenance::<Self>(word & !(MAX_VCPUS - 1));
         // SAFETY: zero, for a vCPU that was never given a bell, or made by `bell` of a block that lives for good.
         if let Some(pcpu) = unsafe { block.as_ref() } {
-            pcpu.ring(&pcpu.doorbell.upcalls, word as u32, from);
+            pcpu.rung(pcpu.doorbell.ring_upcall(word as u32), from);
         }
     }
 
     /// The vCPU in `slot` needs attention.
     #[inline]
     pub fn ring_other(&self, slot: Slot, from: &Self) {
-        self.ring(&self.doorbell.others, slot.index() as u32, from);
+        self.rung(self.doorbell.ring_other(slot), from);
     }
 
-    /// Sets the bit of the slot that `slot` is modulo 64.
     #[inline(always)]
-    fn ring(&self, word: &AtomicU64, slot: u32, from: &Self) {
-        let bit = 1u64.wrapping_shl(slot);
-        let before = word.fetch_or(bit, SeqCst);
+    fn rung(&self, rung: Rung<'_>, from: &Self) {
         if core::ptr::eq(self, from) {
             from.rung_by_itself.store(1, Relaxed);
-        } else if before == 0 || before & bit == 0 && self.doorbell.awake.load(SeqCst) & bit != 0 {
+        } else if rung.needs_sgi() {
             gic::send_sgi(DOORBELL, &self.doorbell.sgi);
         }
     }

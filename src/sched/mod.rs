@@ -1,4 +1,4 @@
-//! Time sharing: which of its vCPUs a pCPU runs, and for how long.
+//! Time sharing: which of its vCPUs a pCPU runs, for how long, and when it looks at the others.
 //!
 //! A vCPU has a home pCPU for life, so every pCPU decides alone, over state that it alone owns. This room *decides*
 //! who runs next and when the timer must interrupt; it *trusts* the time it is told, and *refuses* more than 64
@@ -14,8 +14,9 @@
 //!
 //! # Signals
 //!
-//! Signals for a vCPU that does not run are looked at by its pCPU while another one runs. An [`Allowance`] sees to it that
-//! the latter keeps about three quarters of its time, however often somebody rings. It is the pCPU's: all who do not run share it.
+//! By its [`Doorbell`] other CPUs ask a pCPU to look at one of its vCPUs, which may be one that does not run, while another
+//! one does. An [`Allowance`] sees to it that the latter keeps about three quarters of its time, however often somebody
+//! rings. It is the pCPU's: all who do not run share it.
 //!
 //! # Alone
 //!
@@ -24,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 mod allowance;
+mod doorbell;
 mod queue;
 #[cfg(test)]
 mod reference;
@@ -33,5 +35,6 @@ mod scheduler;
 mod tests;
 
 pub use self::allowance::Allowance;
+pub use self::doorbell::{Doorbell, Rung};
 pub use self::runstate::{RunState, RunTimes, nanoseconds};
 pub use self::scheduler::{MAX_VCPUS, Scheduler, Slot, Slots};

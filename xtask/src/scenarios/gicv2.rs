@@ -1,6 +1,6 @@
 //! Domains on a GICv2: the same guests, the same answers.
 
-use super::guests::{ABI, BULLIED, COUNTED, FLOOD, INTRUDER, SEED, SMP, with_tree};
+use super::guests::{ABI, BULLIED, COUNTED, FLOOD, HEARD, HEARING, INTRUDER, SEED, SMP, with_tree};
 use super::{GICV2, Scenario, scenario};
 
 /// The same machine where EL2 is the non-secure side of the GIC.
@@ -32,6 +32,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     for tree in ["bully-off", "bully-asleep"] {
         let name = format!("guest-gicv2-{tree}");
         list.push(with_tree(tree, scenario(&name, &[&two[..], &COUNTED].concat(), &BULLIED)));
+    }
+    let three = ["-M", GICV2, "-cpu", "cortex-a72", "-smp", "3", "-m", "1G"];
+    for tree in HEARING {
+        let name = format!("guest-gicv2-{tree}");
+        list.push(with_tree(tree, scenario(&name, &[&three[..], &COUNTED].concat(), &HEARD)));
     }
     for (name, model) in [("guest-gicv2-intruder", GICV2), ("guest-gicv2-intruder-secure", SECURE)] {
         let machine = ["-M", model, "-cpu", "cortex-a72", "-smp", "4", "-m", "1G"];

@@ -14,6 +14,10 @@ pub(super) const COUNTED: [&str; 4] = ["-accel", "tcg,thread=single", "-icount",
 const BULLIES: [&str; 3] = ["bully-off", "bully-busy", "bully-asleep"];
 /// What the other domain must say.
 pub(super) const BULLIED: [&str; 3] = ["% are left: ok", "(domU1) bully: rung", "powering off"];
+/// The same for the last and the first, where a vCPU of the other domain interrupts the one beside the bully's.
+pub(super) const HEARING: [&str; 2] = ["bully-heard", "bully-heard-off"];
+/// What the other domain must say there.
+pub(super) const HEARD: [&str; 3] = ["% of that: ok", "(domU1) bully: rung", "powering off"];
 
 /// What the tree of the design document must lead to, in the order in which a user reads it.
 pub(super) const SEED: [&str; 13] = [
@@ -85,6 +89,11 @@ pub(super) fn guest_scenarios() -> Vec<Scenario> {
     for tree in BULLIES {
         let name = format!("guest-{tree}");
         list.push(with_tree(tree, scenario(&name, &[&TWO[..], &COUNTED].concat(), &BULLIED)));
+    }
+    let three = ["-M", EL2, "-cpu", "cortex-a57", "-smp", "3", "-m", "1G"];
+    for tree in HEARING {
+        let name = format!("guest-{tree}");
+        list.push(with_tree(tree, scenario(&name, &[&three[..], &COUNTED].concat(), &HEARD)));
     }
     let kept = ["registers: 200 sleeps", "registers: 200 sleeps", "powering off"];
     for cpu in ["cortex-a53", "cortex-a57", "max"] {

@@ -1,13 +1,14 @@
 //! A domain that signals without end to a vCPU of its own that lives on somebody else's CPU (`role=ring`, `how=asleep`,
-//! `busy` or `off`), and the neighbour there, who counts what is left of it (`role=work least=PERCENT`).
+//! `busy` or `off`), and the neighbour there, who counts what is left of it (`role=work least=PERCENT`), or how late its own
+//! interrupts come (`role=hear most=PERCENT`).
 //!
-//! The neighbour compares how much it does in the same time before, when the domain rings for its first vCPU, and meanwhile. Both
-//! give way again and again, so that the two take turns on a machine that has its CPUs take turns.
+//! The neighbour compares what it sees in some time before, when the domain rings for its first vCPU, and meanwhile. All
+//! give way again and again, so that they take turns on a machine that has its CPUs take turns.
 #![no_std]
 #![no_main]
 
 use core::hint::black_box;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use portunus_rt::{Machine, cpu, entry, gic, println, smp, timer};
 
@@ -25,7 +26,11 @@ const PIECE: u64 = 50;
 static OVER: AtomicBool = AtomicBool::new(false);
 
 fn main(machine: &'static Machine) {
-    if machine.argument("role") == Some("work") { work(machine.number("least", 50)) } else { ring(machine) }
+    match machine.argument("role") {
+        Some("work") => work(machine.number("least", 50)),
+        Some("hear") => hear(machine.number("most", 150)),
+        _ => ring(machine),
+    }
 }
 
 fn work(least: u64) {
@@ -53,6 +58,60 @@ fn piece() {
         black_box(step);
     });
     cpu::give_way();
+}
+
+/// When vCPU 1 last sent an SGI to vCPU 0, and how long all that were taken were on their way.
+static SENT: AtomicU64 = AtomicU64::new(0);
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+static TICKS: AtomicU64 = AtomicU64::new(0);
+static WORST: AtomicU64 = AtomicU64::new(0);
+
+/// Works on vCPU 0, while vCPU 1, on another CPU, interrupts it.
+fn hear(most: u64) {
+    gic::set_handler(|_| {
+        let ticks = timer::now() - SENT.load(Ordering::SeqCst);
+        WORST.fetch_max(ticks, Ordering::SeqCst);
+        TICKS.fetch_add(ticks, Ordering::SeqCst);
+        TAKEN.fetch_add(1, Ordering::SeqCst);
+    });
+    assert!(smp::start(1, interrupt) == 0, "vCPU 1 does not start");
+    let before = latency(QUIET - 200, QUIET);
+    let meanwhile = latency(LOUD, END);
+    OVER.store(true, Ordering::SeqCst);
+    smp::wait_off(1);
+    println!("bully: interrupts take {before} us, then {meanwhile}");
+    let longer = meanwhile * 100 / before;
+    assert!(longer <= most, "they take {longer} % of that, not {most}");
+    println!("bully: at most {most} % of that: ok");
+}
+
+/// How many microseconds the interrupts of the time from `start` to `end` were on their way, on average.
+fn latency(start: u64, end: u64) -> u64 {
+    pieces(start, start);
+    [&TAKEN, &TICKS, &WORST].iter().for_each(|count| count.store(0, Ordering::SeqCst));
+    pieces(end, end);
+    let [taken, ticks, worst] = [&TAKEN, &TICKS, &WORST].map(|count| count.load(Ordering::SeqCst));
+    let micro = |ticks: u64| ticks * 1_000_000 / timer::frequency();
+    println!("bully: {taken} interrupts, the last of them to come after {} us", micro(worst));
+    micro(ticks / taken.max(1))
+}
+
+/// Sends an SGI to vCPU 0 again and again, each after the one before was taken, and a while of varying length.
+fn interrupt(_: usize) {
+    let mut rest = 0;
+    while !OVER.load(Ordering::SeqCst) {
+        let taken = TAKEN.load(Ordering::SeqCst);
+        SENT.store(timer::now(), Ordering::SeqCst);
+        gic::send_sgi(SGI, 0);
+        while TAKEN.load(Ordering::SeqCst) == taken && !OVER.load(Ordering::SeqCst) {
+            cpu::give_way();
+        }
+        rest = (rest + 37) % 200;
+        let end = timer::now() + timer::microseconds(50 + rest);
+        while timer::now() < end {
+            cpu::give_way();
+        }
+    }
 }
 
 fn milliseconds() -> u64 {
