@@ -49,7 +49,7 @@ pub enum FdtError {
         /// The oldest version it claims to be compatible with.
         compatible: u32,
     },
-    /// A block lies outside the blob, is not aligned, or overlaps another one.
+    /// A block lies outside the blob, is not aligned, there or in memory, or overlaps another one.
     Block(&'static str),
     /// The memory reservation block has no terminating entry.
     Reservations,
@@ -128,12 +128,29 @@ pub(super) struct Layout {
     pub strings: Range<usize>,
     /// The memory reservation entries, without the terminating one.
     pub reservations: Range<usize>,
+    /// The children of the root.
+    pub top: Top,
+}
+
+/// Children of the root, as many as are noted: most boards have fewer, and it is there that most is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Top {
+    /// Where their names are, in cells from the start of the structure block.
+    pub names: [u32; 96],
+    /// How many are noted.
+    pub count: usize,
 }
 
 /// The big-endian cell at byte `at`.
 pub(super) fn cell_at(bytes: &[u8], at: usize) -> Option<u32> {
     let raw = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_be_bytes(raw.try_into().ok()?))
+}
+
+/// The cells that `bytes` are, big-endian as they stand there; nothing if they do not lie in memory as cells do. Bytes left
+/// over are no cell.
+pub(super) fn cells(bytes: &[u8]) -> Option<&[u32]> {
+    bytemuck::try_cast_slice(bytes.get(..bytes.len() & !3)?).ok()
 }
 
 /// Checks a whole blob.
@@ -172,8 +189,10 @@ pub(super) fn check(blob: &[u8]) -> Result<Layout, FdtError> {
     }
     let names = blob.get(strings.clone()).ok_or(FdtError::Block("strings"))?;
     let tokens = blob.get(structs.clone()).ok_or(FdtError::Block("structure"))?;
-    let used = Walk::new(tokens, names, structs.start).run()?;
-    Ok(Layout { total, structs: structs.start..structs.start.saturating_add(used), strings, reservations })
+    let cells = cells(tokens).ok_or(FdtError::Block("structure"))?;
+    let mut walk = Walk::new(cells, names, structs.start);
+    let end = structs.start.saturating_add(walk.run()?);
+    Ok(Layout { total, structs: structs.start..end, strings, reservations, top: walk.top })
 }
 
 fn block(start: usize, size: usize, total: usize, name: &'static str) -> Result<Range<usize>, FdtError> {
@@ -194,19 +213,26 @@ fn reservations(blob: &[u8], start: usize) -> Result<Range<usize>, FdtError> {
 
 /// One pass over the structure block.
 struct Walk<'b> {
-    tokens: &'b [u8],
+    cells: &'b [u32],
     names: &'b [u8],
-    /// Offset of `tokens` in the blob, for messages.
+    /// Offset of `cells` in the blob, for messages.
     base: usize,
     depth: usize,
     /// Bit n: a node open at depth n has had a child.
     had_child: u64,
     in_aliases: bool,
+    top: Top,
 }
 
 impl<'b> Walk<'b> {
-    fn new(tokens: &'b [u8], names: &'b [u8], base: usize) -> Self {
-        Self { tokens, names, base, depth: 0, had_child: 0, in_aliases: false }
+    fn new(cells: &'b [u32], names: &'b [u8], base: usize) -> Self {
+        let top = Top { names: [0; 96], count: 0 };
+        Self { cells, names, base, depth: 0, had_child: 0, in_aliases: false, top }
+    }
+
+    /// The cell at `pos`, in bytes, a multiple of 4.
+    fn cell(&self, pos: usize) -> Option<u32> {
+        self.cells.get(pos / 4).map(|cell| u32::from_be(*cell))
     }
 
     /// Bytes up to and including the end token.
@@ -215,7 +241,7 @@ impl<'b> Walk<'b> {
         let mut roots = 0;
         loop {
             let at = self.base.saturating_add(pos);
-            let token = cell_at(self.tokens, pos).ok_or(FdtError::Unterminated(at))?;
+            let token = self.cell(pos).ok_or(FdtError::Unterminated(at))?;
             if self.depth == 0 && roots == 1 && token == BEGIN_NODE {
                 return Err(FdtError::Root(at));
             }
@@ -244,7 +270,7 @@ impl<'b> Walk<'b> {
             return Err(FdtError::TooDeep(at));
         }
         let name_at = pos.saturating_add(4);
-        let name = c_string(self.tokens, name_at).ok_or(FdtError::Name(at))?;
+        let name = c_string(bytemuck::cast_slice(self.cells), name_at).ok_or(FdtError::Name(at))?;
         match (self.depth, name.is_empty()) {
             (0, false) => return Err(FdtError::Root(at)),
             (0, true) => {}
@@ -253,6 +279,12 @@ impl<'b> Walk<'b> {
             (_, false) => {}
         }
         self.in_aliases = self.depth == 1 && name == b"aliases";
+        if self.depth == 1
+            && let Some(noted) = self.top.names.get_mut(self.top.count)
+        {
+            *noted = (name_at / 4) as u32;
+            self.top.count += 1;
+        }
         self.had_child |= 1 << self.depth;
         self.depth = self.depth.saturating_add(1);
         self.had_child &= !(1 << self.depth);
@@ -264,19 +296,18 @@ impl<'b> Walk<'b> {
         if self.depth == 0 || self.had_child & (1 << self.depth) != 0 {
             return Err(FdtError::StrayProperty(at));
         }
-        let field = |offset: usize| {
-            cell_at(self.tokens, pos.saturating_add(offset))
-                .map(|value| value as usize)
-                .ok_or(FdtError::Unterminated(at))
+        let (Some(length), Some(name_at)) =
+            (self.cell(pos.saturating_add(4)), self.cell(pos.saturating_add(8)))
+        else {
+            return Err(FdtError::Unterminated(at));
         };
-        let (length, name_at) = (field(4)?, field(8)?);
-        let name = c_string(self.names, name_at).ok_or(FdtError::Name(at))?;
+        let name = c_string(self.names, name_at as usize).ok_or(FdtError::Name(at))?;
         // An alias with a slash in its name could be mistaken for a path.
         if name.is_empty() || (self.in_aliases && name.contains(&b'/')) {
             return Err(FdtError::Name(at));
         }
-        let end = pos.saturating_add(12).checked_add(length).ok_or(FdtError::Value(at))?;
-        if end > self.tokens.len() {
+        let end = pos.saturating_add(12).checked_add(length as usize).ok_or(FdtError::Value(at))?;
+        if end > size_of_val(self.cells) {
             return Err(FdtError::Value(at));
         }
         Ok(align4(end))
@@ -286,9 +317,10 @@ impl<'b> Walk<'b> {
 /// The printable ASCII string at `at`, without its NUL, if it is no longer than [`MAX_NAME`].
 fn c_string(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let rest = bytes.get(at..)?;
-    let window = rest.get(..rest.len().min(MAX_NAME.saturating_add(1)))?;
-    let name = window.get(..window.iter().position(|byte| *byte == 0)?)?;
-    name.iter().all(u8::is_ascii_graphic).then_some(name)
+    // What ends it is a NUL, or it is no name.
+    let window = rest.get(..MAX_NAME.saturating_add(1)).unwrap_or(rest);
+    let end = window.iter().position(|byte| !byte.is_ascii_graphic())?;
+    if *window.get(end)? == 0 { window.get(..end) } else { None }
 }
 
 /// The next multiple of 4.

@@ -7,7 +7,8 @@
 //!
 //! A tree lives in the blob it was read from: neither checking nor walking needs a heap. A [`Node`] borrows its
 //! parent, so it always knows its path and what it inherits (cell sizes, interrupt parent). A search is one pass over
-//! the tree, and so is going from a node to its child, at worst: what lies between is stepped over.
+//! the tree, and so is going from a node to its child, at worst: what lies between is stepped over. The first children of the
+//! root are noted while the tree is checked, and the node that a phandle led to last is remembered.
 #![forbid(unsafe_code)]
 
 use core::cell::Cell;
@@ -22,6 +23,7 @@ mod tests;
 mod token;
 pub mod write;
 
+use check::Top;
 pub use check::{FdtError, HEADER, MAX_DEPTH, MAX_NAME, MAX_SIZE, claimed_size};
 pub use irq::{GIC_V2, GIC_V3, IrqError};
 pub use node::{Cells, Node};
@@ -32,10 +34,11 @@ use token::{Bare, Place};
 /// A checked device tree.
 #[derive(Clone)]
 pub struct Tree<'a> {
-    /// In cells, at which everything in it begins.
-    structs: &'a [[u8; 4]],
+    /// In cells, big-endian, at which everything in it begins.
+    structs: &'a [u32],
     names: &'a [u8],
     reservations: &'a [u8],
+    top: Top,
     /// The phandle that was looked for last, and its node. Nearly always it is the interrupt controller's.
     controller: Cell<Option<(u32, Place)>>,
 }
@@ -49,7 +52,8 @@ impl<'a> Tree<'a> {
         check::check(blob).map(|layout| layout.total)
     }
 
-    /// Checks a blob and reads it from then on. Bytes behind the length in its header are ignored.
+    /// Checks a blob and reads it from then on. Bytes behind the length in its header are ignored. The blob lies at a
+    /// multiple of 4, as boot loaders and allocators have it.
     ///
     /// # Errors
     /// Whatever keeps it from being a usable device tree.
@@ -57,9 +61,10 @@ impl<'a> Tree<'a> {
         let layout = check::check(blob)?;
         let part = |range| blob.get(range).unwrap_or_default();
         Ok(Self {
-            structs: part(layout.structs).as_chunks().0,
+            structs: check::cells(part(layout.structs)).unwrap_or_default(),
             names: part(layout.strings),
             reservations: part(layout.reservations),
+            top: layout.top,
             controller: Cell::new(None),
         })
     }
@@ -103,6 +108,11 @@ impl<'a> Tree<'a> {
     #[must_use]
     pub fn alias(&self, name: &str) -> Option<&str> {
         self.root()?.child("aliases")?.prop(name)?.str().ok()
+    }
+
+    /// Where the names of the first children of the root are, in cells.
+    fn top(&self) -> &[u32] {
+        self.top.names.get(..self.top.count).unwrap_or_default()
     }
 
     /// The node with this phandle, without its ancestors.

@@ -59,6 +59,12 @@ impl<'p, 't> Node<'p, 't> {
         name.split_once('@').map_or(name, |(base, _)| base)
     }
 
+    /// Whether `name` is its name, with the unit address or without it.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        self.bare.is_called(name)
+    }
+
     /// The node above; the root has none.
     #[must_use]
     pub fn parent(&self) -> Option<&'p Node<'p, 't>> {
@@ -85,8 +91,16 @@ impl<'p, 't> Node<'p, 't> {
     /// Its children in tree order.
     pub fn children<'s>(&'s self) -> impl Iterator<Item = Node<'s, 't>> + use<'s, 'p, 't> {
         let (cells, mut at, mut depth) = (self.child_cells(), self.bare.inside(), 0);
+        let mut known = if self.parent.is_none() { self.tree().top() } else { &[] }.iter();
         iter::from_fn(move || {
-            let bare = self.tree().next_node(&mut at, depth);
+            let bare = match known.next() {
+                Some(name) => {
+                    let bare = self.tree().node_named(*name as usize);
+                    at = bare.inside();
+                    Some(bare)
+                }
+                None => self.tree().next_node(&mut at, depth),
+            };
             depth = usize::from(bare.is_some());
             Some(Node { bare: bare?, parent: Some(self), cells })
         })
@@ -124,8 +138,15 @@ impl<'p, 't> Node<'p, 't> {
     /// Whether `compatible` lists one of these strings.
     #[must_use]
     pub fn is_one_of(&self, with: &[&str]) -> bool {
-        let Some(list) = self.bare.prop("compatible") else { return false };
-        parts(list.value()).any(|part| with.iter().any(|name| part.eq_ignore_ascii_case(name.as_bytes())))
+        self.which_of(with).is_some()
+    }
+
+    /// Which of these strings comes first in `compatible`.
+    #[must_use]
+    pub fn which_of(&self, with: &[&str]) -> Option<usize> {
+        let list = self.bare.prop("compatible")?;
+        let place = |part: &[u8]| with.iter().position(|name| part.eq_ignore_ascii_case(name.as_bytes()));
+        parts(list.value()).find_map(place)
     }
 
     /// The strings of `compatible`, most specific first.

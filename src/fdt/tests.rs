@@ -232,6 +232,40 @@ fn the_first_of_two_phandles_counts() {
 }
 
 #[test]
+fn the_root_may_have_more_children_than_are_noted() {
+    for count in [0, 1, 95, 96, 97, 300] {
+        let add = |tree: Blob, number: u32| {
+            let child =
+                tree.token(NOP).begin(&format!("n{number}")).cells("at", &[number]).begin("below").end();
+            child.token(NOP).end()
+        };
+        let blob = (0..count).fold(root().cells("a", &[7]), add).finish();
+        let tree = Tree::parse(&blob).unwrap();
+        let top = tree.root().unwrap();
+        let names: Vec<String> = top.children().map(|node| node.to_string()).collect();
+        assert_eq!(names, (0..count).map(|number| format!("/n{number}")).collect::<Vec<_>>());
+        for number in 0..count {
+            let child = top.child(&format!("n{number}")).unwrap();
+            assert_eq!(child.prop("at").unwrap().u32(), Ok(number));
+            assert_eq!(child.children().map(|node| node.name()).collect::<Vec<_>>(), ["below"]);
+        }
+        assert!(top.child("below").is_none() && top.child(&format!("n{count}")).is_none());
+    }
+}
+
+#[test]
+fn a_blob_that_is_not_aligned_is_refused() {
+    let blob = root().cells("a", &[1]).finish();
+    let mut memory = vec![0; blob.len() + 8];
+    let start = (4 - memory.as_ptr() as usize % 4) % 4;
+    for (offset, is_read) in [(0, true), (1, false), (2, false), (3, false), (4, true)] {
+        let place = &mut memory[start + offset..][..blob.len()];
+        place.copy_from_slice(&blob);
+        assert_eq!(Tree::parse(place).is_ok(), is_read, "{offset}");
+    }
+}
+
+#[test]
 fn a_phandle_means_the_same_whatever_was_asked_before() {
     let node = |tree: Blob, name, phandle| tree.begin(name).cells("phandle", &[phandle]).end();
     let blob = node(node(root(), "a", 1), "b", 2).finish();

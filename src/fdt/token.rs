@@ -6,38 +6,25 @@
 //! A walk copies nothing, and of what it steps over it reads no more than it must: a boot steps over ten thousand tokens.
 
 use super::Tree;
-use super::check::{BEGIN_NODE, END_NODE, NOP, PROP, cell_at};
+use super::check::{BEGIN_NODE, END_NODE, NOP, PROP};
 use super::prop::{Prop, text};
 
-// Of a token, a walk looks at the last byte: `check` has seen that the others are 0.
-const BEGIN: u8 = BEGIN_NODE as u8;
-const END: u8 = END_NODE as u8;
-const PROPERTY: u8 = PROP as u8;
-const NOTHING: u8 = NOP as u8;
+// Tokens as they stand in the tree.
+const BEGIN: u32 = BEGIN_NODE.to_be();
+const END: u32 = END_NODE.to_be();
+const PROPERTY: u32 = PROP.to_be();
+const NOTHING: u32 = NOP.to_be();
 
 impl<'a> Tree<'a> {
-    /// The token at `at`; 0, which is none, where there is none.
-    #[inline(always)]
-    fn token(&self, at: usize) -> u8 {
-        if let Some([.., token]) = self.structs.get(at) { *token } else { 0 }
-    }
-
-    /// The length or offset at `at`. Its first byte is 0: trees are smaller than 16 MiB.
-    #[inline(always)]
-    fn size(&self, at: usize) -> usize {
-        let Some([_, high, middle, low]) = self.structs.get(at) else { return 0 };
-        (*high as usize) << 16 | (*middle as usize) << 8 | *low as usize
-    }
-
-    /// Where the property at `at` ends.
-    #[inline(always)]
-    fn behind_property(&self, at: usize) -> usize {
-        at + 3 + self.size(at + 1).div_ceil(4)
-    }
-
     /// The structure block from `at` on.
+    #[inline(always)]
+    fn cells(&self, at: usize) -> &'a [u32] {
+        self.structs.get(at..).unwrap_or_default()
+    }
+
+    /// The same in bytes.
     fn bytes(&self, at: usize) -> &'a [u8] {
-        self.structs.get(at..).unwrap_or_default().as_flattened()
+        bytemuck::cast_slice(self.cells(at))
     }
 
     /// The next node that begins at `at` or behind, `depth` levels above: past the ends of so many nodes, but not of one
@@ -45,20 +32,21 @@ impl<'a> Tree<'a> {
     pub(super) fn next_node(&self, at: &mut usize, mut depth: usize) -> Option<Bare<'_>> {
         let mut here = *at;
         let found = loop {
-            match self.token(here) {
-                PROPERTY => here = self.behind_property(here),
-                NOTHING => here += 1,
-                BEGIN => {
-                    let name = here + 1;
-                    let words = self.structs.get(name..).unwrap_or_default();
-                    let ends = |word: &[u8; 4]| matches!(word, [.., 0] | [0, ..] | [_, 0, ..] | [_, _, 0, _]);
-                    here = name + 1 + words.iter().position(ends).unwrap_or_default();
+            // Most tokens are properties.
+            while let [PROPERTY, size, _, ..] = self.cells(here) {
+                here += property(*size);
+            }
+            match self.cells(here) {
+                [NOTHING, ..] => here += 1,
+                [BEGIN, ..] => {
+                    let node = self.node_named(here + 1);
+                    here = node.inside();
                     if depth == 0 {
-                        break Some(self.node_at(Place { name: name as u32, inside: here as u32 }));
+                        break Some(node);
                     }
                     depth += 1;
                 }
-                END if depth > 0 => {
+                [END, ..] if depth > 0 => {
                     here += 1;
                     depth -= 1;
                 }
@@ -69,6 +57,19 @@ impl<'a> Tree<'a> {
         found
     }
 
+    /// The node whose name begins at `name`.
+    #[inline(always)]
+    pub(super) fn node_named(&self, name: usize) -> Bare<'_> {
+        let mut inside = name;
+        while let Some(word) = self.structs.get(inside) {
+            inside += 1;
+            if ends(*word) {
+                break;
+            }
+        }
+        self.node_at(Place { name: name as u32, inside: inside as u32 })
+    }
+
     /// The node that was found there.
     pub(super) fn node_at(&self, place: Place) -> Bare<'_> {
         Bare { tree: self, place }
@@ -76,8 +77,24 @@ impl<'a> Tree<'a> {
 
     /// Behind the end of a node, if `at` is one.
     pub(super) fn behind_end(&self, at: usize) -> Option<usize> {
-        (self.token(at) == END).then_some(at + 1)
+        matches!(self.cells(at), [END, ..]).then_some(at + 1)
     }
+}
+
+/// How many cells a property takes, by the cell with its length.
+#[inline(always)]
+const fn property(size: u32) -> usize {
+    (u32::from_be(size) as usize + 15) / 4
+}
+
+/// Whether `own` begins with `name`. Most differ in the first byte already.
+fn begins(own: &[u8], name: &str) -> bool {
+    own.first() == name.as_bytes().first() && own.starts_with(name.as_bytes())
+}
+
+/// Whether one of the four bytes is 0: what is borrowed from their highest bits, which ASCII has not.
+const fn ends(word: u32) -> bool {
+    word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080 != 0
 }
 
 /// A node that knows nothing above itself.
@@ -114,11 +131,12 @@ impl<'t> Bare<'t> {
     /// Whether it is called `name`, with or without its own unit address.
     pub(super) fn is_called(self, name: &str) -> bool {
         let own = self.tree.bytes(self.place.name as usize);
-        match own.strip_prefix(name.as_bytes()).and_then(<[u8]>::first) {
-            Some(0) => true,
-            Some(b'@') => !name.contains('@'),
-            _ => false,
-        }
+        begins(own, name)
+            && match own.get(name.len()) {
+                Some(0) => true,
+                Some(b'@') => !name.contains('@'),
+                _ => false,
+            }
     }
 
     /// Where its properties begin, and then its children.
@@ -161,15 +179,17 @@ impl<'t> Iterator for Props<'t> {
     #[inline(always)]
     fn next(&mut self) -> Option<BareProp<'t>> {
         let tree = self.tree;
-        while tree.token(self.at) == NOTHING {
-            self.at += 1;
+        loop {
+            match tree.cells(self.at) {
+                [PROPERTY, size, name, ..] => {
+                    let at = self.at;
+                    self.at += property(*size);
+                    return Some(BareProp { tree, at, size: *size, name: *name });
+                }
+                [NOTHING, ..] => self.at += 1,
+                _ => return None,
+            }
         }
-        let at = self.at;
-        if tree.token(at) != PROPERTY {
-            return None;
-        }
-        self.at = tree.behind_property(at);
-        Some(BareProp { tree, at })
     }
 }
 
@@ -178,29 +198,33 @@ impl<'t> Iterator for Props<'t> {
 pub(super) struct BareProp<'t> {
     tree: &'t Tree<'t>,
     at: usize,
+    /// The length of its value, and where its name is, as they stand there.
+    size: u32,
+    name: u32,
 }
 
 impl<'t> BareProp<'t> {
     /// The strings block from its name on.
     #[inline(always)]
     fn bytes(self) -> &'t [u8] {
-        self.tree.names.get(self.tree.size(self.at + 2)..).unwrap_or_default()
+        self.tree.names.get(u32::from_be(self.name) as usize..).unwrap_or_default()
     }
 
     /// Whether this is its name.
     pub(super) fn is_called(self, name: &str) -> bool {
         let own = self.bytes();
-        own.get(name.len()) == Some(&0) && own.starts_with(name.as_bytes())
+        own.get(name.len()) == Some(&0) && begins(own, name)
     }
 
     /// The first cell of its value.
     pub(super) fn cell(self) -> Option<u32> {
-        cell_at(self.value(), 0)
+        let cell = *self.tree.structs.get(self.at + 3)?;
+        (u32::from_be(self.size) >= 4).then_some(u32::from_be(cell))
     }
 
     /// Its value.
     pub(super) fn value(self) -> &'t [u8] {
-        self.tree.bytes(self.at + 3).get(..self.tree.size(self.at + 1)).unwrap_or_default()
+        self.tree.bytes(self.at + 3).get(..u32::from_be(self.size) as usize).unwrap_or_default()
     }
 
     /// The property with its name.

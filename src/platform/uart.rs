@@ -68,9 +68,9 @@ impl Uart {
     /// kind: a boot says thousands of bytes.)
     pub fn send(&self, text: &str, indent: &str) {
         match *self {
-            Self::Pl011(uart) => send(text, indent, &|byte| uart.try_write(byte)),
-            Self::Cadence(uart) => send(text, indent, &|byte| uart.try_write(byte)),
-            Self::Ns16550(uart) => send(text, indent, &|byte| uart.try_write(byte)),
+            Self::Pl011(uart) => send(text, indent, move |byte| uart.try_write(byte)),
+            Self::Cadence(uart) => send(text, indent, move |byte| uart.try_write(byte)),
+            Self::Ns16550(uart) => send(text, indent, move |byte| uart.try_write(byte)),
         }
     }
 
@@ -85,7 +85,7 @@ impl Uart {
     }
 }
 
-fn send(text: &str, indent: &str, try_write: &impl Fn(u8) -> bool) {
+fn send(text: &str, indent: &str, try_write: impl Fn(u8) -> bool + Copy) {
     for byte in text.bytes() {
         if byte == b'\n' {
             send("\r", "", try_write);

@@ -24,7 +24,7 @@ pub(super) fn ram(tree: &Tree<'_>, diags: &mut Diagnostics) -> Option<Vec<PaSpan
             if node.is_okay() {
                 banks_of(&node, &mut banks, diags);
             }
-        } else if node.base_name() == "memory" && node.has("reg") {
+        } else if node.is_called("memory") && node.has("reg") {
             diags.report(
                 Code::MemoryType,
                 At::node(&node),

@@ -3,15 +3,16 @@
 use crate::addr::PaSpan;
 use crate::fdt::Tree;
 
-/// Clocks that count the seconds of UTC since 1970 in a word, and where it is: RTCDR (Arm DDI 0224, section 3.3.1), and
-/// CURRENT_TIME (Xilinx UG1087, module RTC).
-const CLOCKS: [(&str, u64); 2] = [("arm,pl031", 0), ("xlnx,zynqmp-rtc", 0x10)];
+/// Clocks that count the seconds of UTC since 1970 in a word.
+const CLOCKS: [&str; 2] = ["arm,pl031", "xlnx,zynqmp-rtc"];
+/// Where it is: RTCDR (Arm DDI 0224, section 3.3.1), and CURRENT_TIME (Xilinx UG1087, module RTC).
+const WORDS: [u64; 2] = [0, 0x10];
 
 /// The word with the seconds, of the first clock that is known.
 #[must_use]
 pub fn clock(tree: &Tree<'_>) -> Option<PaSpan> {
     tree.find_map(|node| {
-        let (_, offset) = CLOCKS.iter().find(|(name, _)| node.is_compatible(name) && node.is_okay())?;
+        let offset = WORDS.get(node.which_of(&CLOCKS).filter(|_| node.is_okay())?)?;
         let registers = node.mmio(0).ok()?;
         let word = PaSpan::new(registers.start().checked_add(*offset)?, 4)?;
         (registers.covers(&word) && word.start().is_aligned(4)).then_some(word)
