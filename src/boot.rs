@@ -297,6 +297,7 @@ fn map_ram(free: &[PaSpan], stacks: &[PaSpan]) -> Vec<PaSpan> {
 }
 
 /// Starts every CPU but this one; answers which run, this one among them, in the tree's order.
+#[inline(never)] // what it takes of the stack is for others when it is done
 fn start_cpus(
     machine: &Machine,
     boot: Affinity,

@@ -1,7 +1,7 @@
 //! Portunus: the keeper of the ports between domains that were all laid out before power-on.
 //!
-//! This library holds everything that *decides*; the binary (`main.rs`, `arch/`, `platform/`, `boot/`)
-//! holds everything that *touches* the machine. The library is `no_std`, knows no register and no MMIO
+//! This library holds everything that *decides*; the packages above it (`machine.rs`, `trap/`, `main.rs`, with `boot/`)
+//! hold everything that *touches* the machine. The library is `no_std`, knows no register and no MMIO
 //! address, and is tested on the host. `cargo xtask layers` keeps it so.
 //!
 //! # Principles

@@ -7,17 +7,16 @@
 extern crate alloc;
 
 #[cfg(target_os = "none")]
-mod arch;
-#[cfg(target_os = "none")]
 mod boot;
 #[cfg(target_os = "none")]
 mod build;
 #[cfg(target_os = "none")]
 mod heap;
+
 #[cfg(target_os = "none")]
-mod platform;
+use portunus_machine::{arch, platform, run};
 #[cfg(target_os = "none")]
-mod run;
+use portunus_trap as _;
 
 #[cfg(not(target_os = "none"))]
 fn main() {

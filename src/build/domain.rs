@@ -244,7 +244,7 @@ fn memory(site: &mut Site<'_>, layout: &Layout, extents: &[Extent]) -> Result<Gu
         .map_err(|why| format!("its GIC CPU interface cannot be mapped: {why:?}"))?;
     let used = pages.len();
     for _ in 0..TABLE_PAGES / TABLE_RUN {
-        let run = frames.allocate(TABLE_RUN).ok_or_else(short)?;
+        let run = zeroed(frames, TABLE_RUN).ok_or_else(short)?;
         let page = |number| run.checked_add(number as u64 * PAGE_SIZE);
         pages.extend((0..TABLE_RUN).filter_map(page));
     }

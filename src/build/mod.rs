@@ -63,6 +63,21 @@ pub fn world(
     utc: u32,
     refused: fn() -> u64,
 ) -> Result<(&'static World, &'static Console), String> {
+    let (world, benches, console) = assemble(plan, frames, pcpus, seed, utc, refused)?;
+    Ok((hand_out(world, benches), console))
+}
+
+/// The world, and what each pCPU gets of it. Not inlined, nor is the world returned by value: what that takes of the stack is
+/// gone when the pCPUs get theirs.
+#[inline(never)]
+fn assemble(
+    plan: &Plan,
+    frames: &mut Frames,
+    pcpus: &[&'static Pcpu],
+    seed: Option<Seed>,
+    utc: u32,
+    refused: fn() -> u64,
+) -> Result<(Box<World>, Vec<Bench>, &'static Console), String> {
     let common = in_common(pcpus).ok_or("no CPU has said what it is")?;
     let geometry = Geometry::new(common.get(table::AA64MMFR0) & 0xf);
     let console = console(plan)?;
@@ -102,7 +117,7 @@ pub fn world(
     let events = bind(events, plan);
     let running = domains.iter().flatten().count();
     let gic = plan.machine.gic.version();
-    let world = World {
+    let world = Box::new(World {
         events,
         domains,
         pcpus: pcpus.to_vec(),
@@ -125,8 +140,8 @@ pub fn world(
         frequency: timer::frequency(),
         refused,
         running: AtomicU32::new(running as u32),
-    };
-    Ok((hand_out(world, benches), console))
+    });
+    Ok((world, benches, console))
 }
 
 /// What all running pCPUs have in common: guests find it wherever they live.
@@ -193,8 +208,8 @@ fn bind(mut events: Builder, plan: &Plan) -> Events {
 }
 
 /// Gives every pCPU what it owns, and turns the first vCPU of every domain on.
-fn hand_out(world: World, benches: Vec<Bench>) -> &'static World {
-    let world: &'static World = Box::leak(Box::new(world));
+fn hand_out(world: Box<World>, benches: Vec<Bench>) -> &'static World {
+    let world: &'static World = Box::leak(world);
     for bench in benches {
         let Bench { pcpu, vcpus } = bench;
         // SAFETY: the boot CPU; the other CPUs wait for their release.

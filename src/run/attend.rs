@@ -18,7 +18,8 @@ impl Here<'_> {
     /// Attends to everything, if the doorbell was `rung`, and chooses who runs. Returns with a vCPU loaded that can run; until
     /// there is one, the pCPU sleeps here.
     #[cold]
-    pub(super) fn settle(&mut self, rung: bool) {
+    #[inline]
+    pub fn settle(&mut self, rung: bool) {
         let (mut rounds, mut rung) = (0, rung);
         loop {
             let mut now = timer::now();
@@ -73,7 +74,8 @@ impl Here<'_> {
 
     /// Attends to everything, if the one that runs has not had to give too much of its time already; otherwise to what is its
     /// own, and the rest later. Until then the doorbell stays rung, so that nobody sends another SGI.
-    #[inline(never)]
+    #[cold]
+    #[inline]
     pub(super) fn bear_with_others(&mut self) {
         let start = timer::now();
         let Err(until) = self.local.allowance.ask(start) else {
@@ -153,7 +155,7 @@ impl Here<'_> {
 
     /// Something happened to the vCPU in `slot`: its domain stopped, it was turned on, its interrupts changed, or
     /// its poll ended.
-    #[inline(never)]
+    #[inline]
     fn tend(&mut self, slot: Slot) {
         let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) else { return };
         if let Some(ended) = vcpu.domain.stopped() {
@@ -200,6 +202,7 @@ impl Here<'_> {
 
     /// Wakes the vCPU in `slot`, which is not loaded, if it sleeps and has a reason not to, of which an event is the
     /// likely one.
+    #[inline]
     fn wake_for_event(&mut self, slot: Slot, now: u64) {
         if !self.pcpu.is_asleep(slot) {
             return;
@@ -216,11 +219,16 @@ impl Here<'_> {
     }
 
     /// Wakes the vCPU in `slot` if it sleeps and has a reason not to.
+    #[inline]
     pub(super) fn wake_if_ready(&mut self, slot: Slot) {
-        let loaded = self.local.loaded == Some(slot);
-        if !self.pcpu.is_asleep(slot) {
-            return;
+        if self.pcpu.is_asleep(slot) {
+            self.wake_sleeper_if_ready(slot);
         }
+    }
+
+    #[inline(never)]
+    fn wake_sleeper_if_ready(&mut self, slot: Slot) {
+        let loaded = self.local.loaded == Some(slot);
         let Some(vcpu) = self.local.vcpus.get_mut(slot.index()) else { return };
         if is_ready(vcpu, loaded, self.world) {
             self.wake(slot);

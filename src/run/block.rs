@@ -21,7 +21,8 @@ impl Here<'_> {
 
     /// The vCPU that trapped sleeps until an interrupt can be delivered to it, its poll ends, or the physical counter
     /// reaches `until`.
-    pub(super) fn block(&mut self, until: Option<u64>) {
+    #[inline]
+    pub fn block(&mut self, until: Option<u64>) {
         if !self.is_idle() && self.has_reason_to_go_on() {
             return;
         }

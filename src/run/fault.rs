@@ -30,7 +30,8 @@ enum Access {
 
 impl Here<'_> {
     /// A load or store that stage 2 did not allow.
-    pub(super) fn data_abort(&mut self, esr: Esr) {
+    #[inline]
+    pub fn data_abort(&mut self, esr: Esr) {
         let far = Gva::new(FAR_EL2::read());
         let ipa = fault_ipa(esr, HPFAR_EL2::read(), far).or_else(|| translate::stage1(far));
         match (MmioAccess::decode(esr), ipa) {
@@ -69,12 +70,14 @@ impl Here<'_> {
     }
 
     /// Whether the guest has only to try again: see [`GuestMemory::was_passing`](super::GuestMemory::was_passing).
+    #[inline(never)]
     fn was_passing(&mut self, esr: Esr, ipa: Ipa) -> bool {
         Fault::of(esr) == Fault::Translation
             && self.local.current().is_some_and(|vcpu| vcpu.domain.memory.was_passing(ipa))
     }
 
     /// The guest takes an external abort, and the console says why.
+    #[inline(never)]
     fn abort(&mut self, far: Gva, ipa: Ipa, why: &dyn fmt::Display) {
         self.tell(ipa, why);
         guest::inject(Exception::DataAbort(far), &self.world.view);
@@ -97,6 +100,7 @@ impl Here<'_> {
     }
 
     /// Emulates the access, if a device is at `ipa`.
+    #[inline]
     fn device(&mut self, ipa: Ipa, access: MmioAccess) -> Option<Access> {
         let version = self.world.gic;
         let vcpu = self.local.current()?;
@@ -125,6 +129,7 @@ impl Here<'_> {
         })
     }
 
+    #[inline]
     fn interrupt_controller(&mut self, register: Register, access: MmioAccess) -> Result<Access, Refused> {
         let pcpu = self.pcpu;
         let dropped = self.sample_timers();

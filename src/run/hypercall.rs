@@ -2,7 +2,7 @@
 
 use portunus::addr::{DomainId, Gva, Ipa, VcpuId};
 use portunus::evtchn::{Attention, Bell, Events, Line, Sender, VcpuInfo};
-use portunus::hypercall::{CallState, Caller, Fault, MapError, Outcome, PlaceError, SpecialPage};
+use portunus::hypercall::{self, CallState, Caller, Fault, MapError, Outcome, PlaceError, SpecialPage};
 use portunus::sched::{Slot, nanoseconds};
 use portunus::vgic::VcpuSet;
 
@@ -54,11 +54,17 @@ impl Call {
             place: slot.bit(),
         })
     }
+
+    /// Carries out hypercall `number` with its `arguments`.
+    pub fn dispatch(&self, number: u64, arguments: &[u64; 5]) -> Outcome {
+        hypercall::dispatch(self, number, arguments)
+    }
 }
 
 impl Here<'_> {
     /// Does what a hypercall asked for beyond a return value.
-    pub(super) fn follow(&mut self, outcome: Outcome) {
+    #[inline(never)]
+    pub fn follow(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Return(value) => self.frame.set_register(0, value.cast_unsigned()),
             Outcome::Retry => {

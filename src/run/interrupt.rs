@@ -28,7 +28,7 @@ pub fn enable(pcpu: &Pcpu, world: &World) {
 
 impl Here<'_> {
     /// Takes one physical interrupt, if there is one. If there are more, the next entry of a guest ends at once.
-    pub(super) fn interrupt(&mut self) {
+    pub fn interrupt(&mut self) {
         if let Some(taken) = gic::acknowledge() {
             self.handle(taken);
         }
@@ -44,7 +44,7 @@ impl Here<'_> {
     }
 
     /// Handles an interrupt that was acknowledged.
-    pub(super) fn handle(&mut self, taken: Taken) {
+    pub fn handle(&mut self, taken: Taken) {
         let intid = taken.intid();
         let timer = &self.world.timer;
         if intid == timer.virt || intid == timer.phys {

@@ -226,6 +226,12 @@ impl Pcpu {
     pub unsafe fn give(&'static self, world: &'static World, vcpus: Vec<Vcpu>) {
         // SAFETY: the caller's promise: nobody else looks. There is nothing to drop yet.
         unsafe { self.local.get().write(Some(Local::new(world, self, vcpus))) };
+        // SAFETY: the caller's promise.
+        if let Some(local) = unsafe { self.local() } {
+            for _ in 0..local.vcpus.len() {
+                let _ = local.scheduler.add(world.started);
+            }
+        }
     }
 
     /// What the CPU owns.
@@ -261,7 +267,7 @@ impl Pcpu {
     }
 
     /// The vCPU in `slot` needs attention.
-    #[inline]
+    #[inline(always)]
     pub fn ring_other(&self, slot: Slot, from: &Self) {
         self.rung(self.doorbell.ring_other(slot), from);
     }
@@ -288,8 +294,7 @@ impl Local {
         for (vcpu, call) in vcpus.iter_mut().zip(calls) {
             vcpu.call = call.as_ref();
         }
-        let count = vcpus.len();
-        let mut local = Self {
+        Self {
             world,
             // 10 ms.
             scheduler: Scheduler::new(frequency / 100),
@@ -307,11 +312,7 @@ impl Local {
             restarting: 0,
             wfi_traps: false,
             interface: Interface::new(pcpu.gic),
-        };
-        for _ in 0..count {
-            let _ = local.scheduler.add(world.started);
         }
-        local
     }
 
     /// The vCPU that is loaded: after a trap, the one that trapped.

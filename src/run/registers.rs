@@ -9,7 +9,8 @@ use crate::arch::aarch64::guest;
 
 impl Here<'_> {
     /// MRS, MSR or a system instruction that a guest may not execute itself.
-    pub(super) fn system_register(&mut self, esr: Esr) {
+    #[inline]
+    pub fn system_register(&mut self, esr: Esr) {
         let trapped = Trapped::decode(esr.iss());
         match trapped.decide(self.frame.register(trapped.rt), &self.world.view) {
             Action::Read(value) => self.frame.set_register(trapped.rt, value),

@@ -17,7 +17,8 @@ const LARGEST: usize = 307_200;
 
 /// Builds the hypervisor and writes `target/portunus/Image`; answers a line that says what was built.
 pub fn build() -> Result<String, String> {
-    let cargo = ["build", "--release", "--bin", "portunus", "--target", TARGET, "--config", errata::FLAGS];
+    let cargo =
+        ["build", "--release", "--package", "portunus-image", "--target", TARGET, "--config", errata::FLAGS];
     run(Command::new("cargo").args(cargo))?;
     let image = read(ELF)?;
     let elf = fs::read(ELF).map_err(|e| format!("{ELF}: {e}"))?;

@@ -8,12 +8,15 @@ use portunus::mm::stage1::SCTLR_MMU_OFF;
 use portunus::vdev::esr::Esr;
 
 use super::map::Regime;
-use crate::run::{Pcpu, SPILLED};
+use crate::run::Pcpu;
 
 /// ESR_EL2 of `HVC #0xEA1` from AArch64: the class, IL, and the immediate.
 const HYPERCALL: u64 = (Esr::HVC as u64) << 26 | 1 << 25 | hypercall::HVC_IMMEDIATE as u64;
 /// ESR_EL2 of `HVC #0`.
 pub const FIRMWARE: u64 = (Esr::HVC as u64) << 26 | 1 << 25;
+
+/// The last register that is in the frame before the rest of it is filled: x0 to x18.
+pub const SPILLED: u8 = 18;
 
 /// A guest's general registers as `boot/vectors.S` spills them: x0 to x30, and padding to keep SP aligned.
 #[repr(C, align(16))]

@@ -88,6 +88,7 @@ impl Timers {
     /// Physical counter value at which the first of the loaded vCPU's timers interrupts, if one will. `offset` is the
     /// domain's; `counts` says whether the virtual and the physical timer are of interest. A deadline beyond the end of
     /// the physical counter never comes: comparators do not wrap (D11.2.4).
+    #[inline]
     #[must_use]
     pub fn next_of_loaded(offset: u64, counts: [bool; 2]) -> Option<u64> {
         let armed = |control: u64| control & (ENABLE | IMASK) == ENABLE;
@@ -102,6 +103,7 @@ impl Timers {
 /// Whether the loaded vCPU's virtual (or, if not `virtual_timer`, physical) timer asserts its interrupt. Not asked of
 /// ISTATUS, which an emulator may set only when it gets to raising the interrupt: the condition is the comparison itself
 /// (D11.2.4).
+#[inline]
 #[must_use]
 pub fn is_asserted(virtual_timer: bool) -> bool {
     // SAFETY: a context synchronisation: the counter is not read early.

@@ -86,12 +86,14 @@ impl Registers {
 
     /// When the first of the timers interrupts, as a physical counter value. For a vCPU that is loaded. `counts` says
     /// whether the virtual and the physical one are of interest.
+    #[inline]
     #[must_use]
     pub fn next_timer(&self, counts: [bool; 2]) -> Option<u64> {
         Timers::next_of_loaded(self.counter_offset, counts)
     }
 
     /// What an interrupt has to be more urgent than to end a WFI. For a vCPU that is not loaded.
+    #[inline]
     #[must_use]
     pub const fn threshold(&self) -> u8 {
         self.gic.threshold()

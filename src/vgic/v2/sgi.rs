@@ -8,6 +8,7 @@ use crate::addr::{IntId, VcpuId};
 impl Register {
     /// The SGI that `value`, stored here, sends to the vCPU that stores it and to nobody else; see
     /// [`sgir`](Vgic::sgir).
+    #[inline]
     pub(in super::super) fn sgi_to_self(self, value: u64) -> Option<(IntId, SgiSource)> {
         const SELF: u64 = 0b10 << 24;
         let listed = u64::from(bit(self.vcpu)) << 16;

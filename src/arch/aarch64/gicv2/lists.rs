@@ -23,6 +23,7 @@ const EOI_COUNT: u32 = 0x1f << EOI_COUNT_SHIFT;
 
 /// The priority that an interrupt must be more urgent than to end a WFI of a vCPU: its GICC_PMR, or 0 (nothing is more
 /// urgent) while it has Group 0, in which its interrupts are, disabled. `vmcr` is GICH_VMCR.
+#[inline]
 const fn threshold(vmcr: u32) -> u8 {
     const VM_GRP0_EN: u32 = 1;
     const VM_PRI_MASK_SHIFT: u32 = 27;
@@ -234,6 +235,7 @@ pub struct VirtualCpu {
 
 impl VirtualCpu {
     /// See [`Frames::guest_threshold`].
+    #[inline]
     #[must_use]
     pub const fn threshold(&self) -> u8 {
         threshold(self.vmcr)

@@ -26,6 +26,7 @@ pub fn list_registers() -> u32 {
 
 /// The priority that an interrupt must be more urgent than to end a WFI of the loaded vCPU: its ICC_PMR_EL1, or 0
 /// (nothing is more urgent) while it has Group 1 disabled. `vmcr` is ICH_VMCR_EL2.
+#[inline]
 const fn threshold(vmcr: u64) -> u8 {
     const VENG1: u64 = 1 << 1;
     const VPMR_SHIFT: u32 = 24;
@@ -247,6 +248,7 @@ impl VirtualCpu {
     }
 
     /// See [`guest_threshold`].
+    #[inline]
     #[must_use]
     pub const fn threshold(&self) -> u8 {
         threshold(self.vmcr)

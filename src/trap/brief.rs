@@ -10,18 +10,17 @@
 
 use portunus::addr::{Gva, IntId, Port};
 use portunus::evtchn::Sent;
-use portunus::hypercall::{self, Outcome, dispatch};
+use portunus::hypercall::{self, Outcome};
 use portunus::sched::Slot;
 use portunus::vdev::smccc;
 use portunus::vgic::{ListRegisters, Listed, Upcall};
+use portunus_machine::arch::aarch64::gic::{self, Interface, Taken};
+use portunus_machine::arch::aarch64::gicv2::{self, Ahead, Frames};
+use portunus_machine::arch::aarch64::start::{FIRMWARE, TrapFrame};
+use portunus_machine::arch::aarch64::{gicv3, percpu, timer};
+use portunus_machine::run::{DOORBELL, GuestMemory, Local, Pcpu, Vcpu};
 
-use super::memory::GuestMemory;
-use super::pcpu::{DOORBELL, Local, Pcpu, Vcpu};
 use super::{guest_irq, guest_left, guest_sent, guest_sync, guest_unanswered};
-use crate::arch::aarch64::gic::{self, Interface, Taken};
-use crate::arch::aarch64::gicv2::{self, Ahead, Frames};
-use crate::arch::aarch64::start::{FIRMWARE, TrapFrame};
-use crate::arch::aarch64::{gicv3, percpu, timer};
 
 /// The handler to continue with, or none: the guest goes on.
 pub(super) type Rest = Option<extern "C" fn(&mut TrapFrame)>;
@@ -101,7 +100,7 @@ fn answer(frame: &mut TrapFrame, value: i64) -> Rest {
 fn hypercall(frame: &mut TrapFrame) -> Rest {
     let pcpu = percpu::this();
     let call = pcpu.calling()?;
-    match dispatch(call, frame.register(16), frame.x.first_chunk()?) {
+    match call.dispatch(frame.register(16), frame.x.first_chunk()?) {
         Outcome::Return(value) => frame.set_register(0, value.cast_unsigned()),
         outcome => {
             // SAFETY: entry points are not re-entered, and this reference ends with this function.

@@ -6,21 +6,19 @@ use portunus::vdev::abort::{MmioAccess, noted_ipa};
 use portunus::vdev::pl011::Vpl011;
 use portunus::vdev::sysreg::Trapped;
 use portunus::vgic::{Register, SgiSource, Version, v3};
+use portunus_machine::arch::aarch64::gic::Interface;
+use portunus_machine::arch::aarch64::start::TrapFrame;
+use portunus_machine::arch::aarch64::sysreg::{ESR_EL2, FAR_EL2, HPFAR_EL2};
+use portunus_machine::arch::aarch64::{guest, percpu};
 
 use super::brief::{Rest, resync_if};
 use super::guest_sync;
-use crate::arch::aarch64::gic::Interface;
-use crate::arch::aarch64::start::TrapFrame;
-use crate::arch::aarch64::sysreg::{ESR_EL2, FAR_EL2, HPFAR_EL2};
-use crate::arch::aarch64::{guest, percpu};
 
-/// The last register that is in the frame before the rest of it is filled: x0 to x18.
-pub const SPILLED: u8 = 18;
 /// The last register of all, XZR.
 const ALL: u8 = 31;
 
 /// A synchronous exception of a guest in AArch64 state, with syndrome `esr`, that is neither HVC nor of a system register.
-/// Registers up to `last` are in the frame: a load or store may name any, but most name one of [`SPILLED`]. Called by
+/// Registers up to `last` are in the frame: a load or store may name any, but most name one of [`SPILLED`](portunus_machine::arch::aarch64::start::SPILLED). Called by
 /// boot/vectors.S.
 #[unsafe(no_mangle)]
 extern "C" fn guest_sync_briefly(frame: &mut TrapFrame, esr: u64, last: u8) -> Rest {

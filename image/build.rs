@@ -2,8 +2,8 @@
 //! environment variable would replace those without a word.
 
 fn main() {
-    println!("cargo::rerun-if-changed=linker.ld");
-    println!("cargo::rerun-if-changed=boot");
+    println!("cargo::rerun-if-changed=../linker.ld");
+    println!("cargo::rerun-if-changed=../boot");
     let bare_metal = std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "none");
     if !bare_metal {
         return;
@@ -29,5 +29,5 @@ fn main() {
     for arg in ["--icf=all", "-O2"] {
         println!("cargo::rustc-link-arg-bins={arg}");
     }
-    println!("cargo::rustc-link-arg-bins=-T{root}/linker.ld");
+    println!("cargo::rustc-link-arg-bins=-T{root}/../linker.ld");
 }
