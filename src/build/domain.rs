@@ -114,12 +114,12 @@ pub fn build(site: &mut Site<'_>, planned: &DomainPlan) -> Result<Built, Failure
 /// # Errors
 ///
 /// A sentence, if it can have none.
-pub fn connect(built: Built, events: &mut Builder, planned: &DomainPlan) -> Result<Built, Failure> {
+pub fn connect(built: &Built, events: &mut Builder, planned: &DomainPlan) -> Result<(), Failure> {
     let shared = built.memory.shared_info().ok_or("its shared information page is misplaced")?;
     events
         .add_domain(planned.id, planned.vcpus.len() as u16, shared)
         .map_err(|errno| format!("it can have no event channels: {errno:?}"))?;
-    Ok(built)
+    Ok(())
 }
 
 /// The finished domain, and what its end will need. It starts when its first vCPU's pCPU does.
@@ -244,7 +244,7 @@ fn memory(site: &mut Site<'_>, layout: &Layout, extents: &[Extent]) -> Result<Gu
         .map_err(|why| format!("its GIC CPU interface cannot be mapped: {why:?}"))?;
     let used = pages.len();
     for _ in 0..TABLE_PAGES / TABLE_RUN {
-        let run = zeroed(frames, TABLE_RUN).ok_or_else(short)?;
+        let run = frames.allocate(TABLE_RUN).ok_or_else(short)?;
         let page = |number| run.checked_add(number as u64 * PAGE_SIZE);
         pages.extend((0..TABLE_RUN).filter_map(page));
     }

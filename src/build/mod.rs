@@ -88,16 +88,8 @@ fn assemble(
     let mut domains = Vec::new();
     let mut events = Builder::new();
     for planned in &plan.domains {
-        match domain::build(&mut site, planned)
-            .and_then(|built| domain::connect(built, &mut events, planned))
-            .and_then(|built| Ok((built, homes(planned, &benches)?)))
-        {
-            Ok((built, homes)) => {
-                let (domain, keeper) = domain::finish(built, homes, planned);
-                for (vcpu, home) in (0..).map(VcpuId::new).zip(&domain.homes) {
-                    events.hang_bell(domain.id, vcpu, home.pcpu.bell(home.slot));
-                }
-                seat(domain, keeper, &mut benches, started);
+        match raise(&mut site, planned, &mut events, &mut benches, started) {
+            Ok(domain) => {
                 let place = domain.id.index();
                 domains.resize(domains.len().max(place + 1), None);
                 if let Some(slot) = domains.get_mut(place) {
@@ -142,6 +134,25 @@ fn assemble(
         running: AtomicU32::new(running as u32),
     });
     Ok((world, benches, console))
+}
+
+/// Builds a domain, with its channels and its vCPUs in their places.
+fn raise(
+    site: &mut Site<'_>,
+    planned: &DomainPlan,
+    events: &mut Builder,
+    benches: &mut [Bench],
+    started: u64,
+) -> Result<&'static Domain, domain::Failure> {
+    let built = domain::build(site, planned)?;
+    domain::connect(&built, events, planned)?;
+    let homes = homes(planned, benches)?;
+    let (domain, keeper) = domain::finish(built, homes, planned);
+    for (vcpu, home) in (0..).map(VcpuId::new).zip(&domain.homes) {
+        events.hang_bell(domain.id, vcpu, home.pcpu.bell(home.slot));
+    }
+    seat(domain, keeper, benches, started);
+    Ok(domain)
 }
 
 /// What all running pCPUs have in common: guests find it wherever they live.

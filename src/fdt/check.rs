@@ -222,12 +222,17 @@ struct Walk<'b> {
     had_child: u64,
     in_aliases: bool,
     top: Top,
+    /// Names of properties that were found good, by their offsets modulo 64: most stand in many nodes.
+    good: [u32; 64],
 }
 
 impl<'b> Walk<'b> {
     fn new(cells: &'b [u32], names: &'b [u8], base: usize) -> Self {
         let top = Top { names: [0; 96], count: 0 };
-        Self { cells, names, base, depth: 0, had_child: 0, in_aliases: false, top }
+        // No slot holds an offset that is its own.
+        let mut good = [0; 64];
+        good[0] = 1;
+        Self { cells, names, base, depth: 0, had_child: 0, in_aliases: false, top, good }
     }
 
     /// The cell at `pos`, in bytes, a multiple of 4.
@@ -301,10 +306,16 @@ impl<'b> Walk<'b> {
         else {
             return Err(FdtError::Unterminated(at));
         };
-        let name = c_string(self.names, name_at as usize).ok_or(FdtError::Name(at))?;
-        // An alias with a slash in its name could be mistaken for a path.
-        if name.is_empty() || (self.in_aliases && name.contains(&b'/')) {
-            return Err(FdtError::Name(at));
+        let good = self.good.get_mut(name_at as usize % 64);
+        if self.in_aliases || good.as_deref() != Some(&name_at) {
+            let name = c_string(self.names, name_at as usize).ok_or(FdtError::Name(at))?;
+            // An alias with a slash in its name could be mistaken for a path.
+            if name.is_empty() || (self.in_aliases && name.contains(&b'/')) {
+                return Err(FdtError::Name(at));
+            }
+            if let Some(good) = good {
+                *good = name_at;
+            }
         }
         let end = pos.saturating_add(12).checked_add(length as usize).ok_or(FdtError::Value(at))?;
         if end > size_of_val(self.cells) {

@@ -90,10 +90,15 @@ impl<'p, 't> Node<'p, 't> {
 
     /// Its children in tree order.
     pub fn children<'s>(&'s self) -> impl Iterator<Item = Node<'s, 't>> + use<'s, 'p, 't> {
-        let (cells, mut at, mut depth) = (self.child_cells(), self.bare.inside(), 0);
-        let mut known = if self.parent.is_none() { self.tree().top() } else { &[] }.iter();
+        self.children_from(self.noted())
+    }
+
+    /// The same from the first of `noted` on: the last of the children that are noted.
+    fn children_from<'s>(&'s self, noted: &'t [u32]) -> impl Iterator<Item = Node<'s, 't>> + use<'s, 'p, 't> {
+        let (cells, mut noted) = (self.child_cells(), noted.iter());
+        let (mut at, mut depth) = (self.bare.inside(), 0);
         iter::from_fn(move || {
-            let bare = match known.next() {
+            let bare = match noted.next() {
                 Some(name) => {
                     let bare = self.tree().node_named(*name as usize);
                     at = bare.inside();
@@ -109,7 +114,20 @@ impl<'p, 't> Node<'p, 't> {
     /// The first child of this name; without a unit address, the first one whose name fits without its own.
     #[must_use]
     pub fn child<'s>(&'s self, name: &str) -> Option<Node<'s, 't>> {
-        self.children().find(|child| child.bare.is_called(name))
+        // The last one of those noted leads to those that are not.
+        let (tree, mut noted) = (self.tree(), self.noted());
+        while let [first, rest @ ..] = noted
+            && !rest.is_empty()
+            && !tree.is_called(*first, name)
+        {
+            noted = rest;
+        }
+        self.children_from(noted).find(|child| child.is_called(name))
+    }
+
+    /// Where the names of its first children are, if they are noted.
+    fn noted(&self) -> &'t [u32] {
+        if self.parent.is_none() { self.tree().top() } else { &[] }
     }
 
     /// Its properties in tree order.

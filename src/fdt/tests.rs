@@ -163,6 +163,22 @@ fn names_must_be_short_printable_and_without_slash() {
 }
 
 #[test]
+fn a_name_that_was_good_is_bad_elsewhere() {
+    let named = |tree: Blob, at: u32| tree.token(PROP).token(0).token(at);
+    for at in (0..200).chain([u32::MAX - 64, u32::MAX - 63, u32::MAX]) {
+        let twice = named(named(root(), at), at).finish();
+        assert!(matches!(check(&twice), Err(FdtError::Name(_))), "{at} of no names");
+    }
+    let tree = || root().prop("good", b"").prop("a/b", b"");
+    let check = |at, parent| check(&named(named(tree(), at).begin(parent), at).end().finish());
+    for (at, is_good) in [(0, true), (1, true), (3, true), (4, false), (5, true), (9, false), (64, false)] {
+        assert_eq!(check(at, "other").is_ok(), is_good, "{at}");
+    }
+    assert!(check(0, "aliases").is_ok());
+    assert!(matches!(check(5, "aliases"), Err(FdtError::Name(_))), "a slash");
+}
+
+#[test]
 fn values_must_end_inside_the_structure_block() {
     for length in [5, 0x7fff_ffff, u32::MAX] {
         let blob = root().token(PROP).token(length).token(0);

@@ -57,6 +57,17 @@ impl<'a> Tree<'a> {
         found
     }
 
+    /// Whether the node whose name begins at `at` is called `name`, with or without its own unit address.
+    pub(super) fn is_called(&self, at: u32, name: &str) -> bool {
+        let own = self.bytes(at as usize);
+        begins(own, name)
+            && match own.get(name.len()) {
+                Some(0) => true,
+                Some(b'@') => !name.contains('@'),
+                _ => false,
+            }
+    }
+
     /// The node whose name begins at `name`.
     #[inline(always)]
     pub(super) fn node_named(&self, name: usize) -> Bare<'_> {
@@ -130,13 +141,7 @@ impl<'t> Bare<'t> {
 
     /// Whether it is called `name`, with or without its own unit address.
     pub(super) fn is_called(self, name: &str) -> bool {
-        let own = self.tree.bytes(self.place.name as usize);
-        begins(own, name)
-            && match own.get(name.len()) {
-                Some(0) => true,
-                Some(b'@') => !name.contains('@'),
-                _ => false,
-            }
+        self.tree.is_called(self.place.name, name)
     }
 
     /// Where its properties begin, and then its children.

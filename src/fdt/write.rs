@@ -65,8 +65,8 @@ impl<'n> Writer<'n> {
     /// [`TooSmall`].
     pub fn begin(&mut self, name: &str) -> Result<(), TooSmall> {
         self.word(1)?;
-        self.string(name)?;
-        self.pad()
+        self.put(name.as_bytes())?;
+        self.put([0; 4].get(name.len() % 4..).unwrap_or_default())
     }
 
     /// Ends the node begun last.
@@ -80,11 +80,9 @@ impl<'n> Writer<'n> {
 
     /// The head of a property whose value has `length` bytes.
     fn property(&mut self, name: &'n str, length: usize) -> Result<(), TooSmall> {
-        let name = self.name(name);
-        for word in [3, length, name] {
-            self.word(u32::try_from(word).map_err(|_| TooSmall)?)?;
-        }
-        Ok(())
+        let length = u32::try_from(length).map_err(|_| TooSmall)?;
+        let name = u32::try_from(self.name(name)).map_err(|_| TooSmall)?;
+        self.put([3, length, name].map(u32::to_be_bytes).as_flattened())
     }
 
     /// Where `name` is in the strings block; it is added if it is not there yet.

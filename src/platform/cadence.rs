@@ -61,6 +61,7 @@ impl Cadence {
     }
 
     /// See [`portunus::console::Uart::try_write`].
+    #[inline(always)] // a boot says thousands of bytes
     pub fn try_write(self, byte: u8) -> bool {
         let room = self.0.read32(STATUS) & SEND_FULL == 0;
         if room {

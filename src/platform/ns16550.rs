@@ -98,6 +98,7 @@ impl Ns16550 {
     }
 
     /// See [`portunus::console::Uart::try_write`].
+    #[inline(always)] // a boot says thousands of bytes
     pub fn try_write(self, byte: u8) -> bool {
         let room = self.read_register(LINE_STATUS) & ROOM != 0;
         if room {

@@ -50,6 +50,7 @@ impl Pl011 {
     }
 
     /// See [`portunus::console::Uart::try_write`].
+    #[inline(always)] // a boot says thousands of bytes
     pub fn try_write(self, byte: u8) -> bool {
         let room = self.0.read32(FR) & FR_TXFF == 0;
         if room {

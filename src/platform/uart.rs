@@ -90,7 +90,11 @@ fn send(text: &str, indent: &str, try_write: impl Fn(u8) -> bool + Copy) {
         if byte == b'\n' {
             send("\r", "", try_write);
         }
-        let _ = (0..PATIENCE).any(|_| try_write(byte));
+        for _ in 0..PATIENCE {
+            if try_write(byte) {
+                break;
+            }
+        }
         if byte == b'\n' {
             send(indent, "", try_write);
         }

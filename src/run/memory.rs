@@ -46,7 +46,7 @@ struct Book {
     places: [Option<u64>; 1 + GRANT_FRAMES],
 }
 
-/// Pages for stage 2 tables, handed out in order: a restart hands them out anew.
+/// Pages for stage 2 tables, zeroed when they are handed out, in order: a restart hands them out anew.
 struct Pool {
     pages: Box<[Pa]>,
     used: usize,
@@ -56,15 +56,16 @@ impl Pool {
     fn take(&mut self) -> Option<Pa> {
         let page = self.pages.get(self.used).copied()?;
         self.used += 1;
+        clear(page);
         Some(page)
     }
 }
 
-/// The pages that build provides: zeroed, and the domain's for good.
+/// The pages that build provides, the domain's for good.
 pub struct Pages {
     /// The root of its tables.
     pub root: PaSpan,
-    /// `shared_info` first, then the grant-table frames.
+    /// `shared_info` first, then the grant-table frames, all zeroed.
     pub special: [Pa; 1 + GRANT_FRAMES],
     /// For tables: so many of them are used by now, the rest is for those made while the domain runs.
     pub tables: (Vec<Pa>, usize),
@@ -206,7 +207,6 @@ impl GuestMemory {
 /// How far [`GuestMemory::restore`] has come.
 #[derive(Default)]
 pub struct Restoring {
-    tables: usize,
     extents: usize,
     pages: usize,
 }
@@ -229,12 +229,6 @@ impl GuestMemory {
         // Nobody else is at it: no vCPU of the domain runs.
         let Some(mut book) = self.book.try_lock() else { return false };
         let Book { pool, places } = &mut *book;
-        if done.tables < pool.used {
-            let used = pool.pages.iter().take(pool.used);
-            used.skip(done.tables).take(AT_ONCE).for_each(|page| clear(*page));
-            done.tables += AT_ONCE;
-            return false;
-        }
         if done.extents == 0 {
             pool.used = 0;
             *places = [None; 1 + GRANT_FRAMES];
@@ -269,7 +263,8 @@ impl GuestMemory {
 /// Zeroes a page of the domain's.
 fn clear(page: Pa) {
     if let Some(page) = PaSpan::new(page, PAGE_SIZE) {
-        // SAFETY: a page that is the domain's for good, and nobody uses it: no vCPU of the domain runs.
+        // SAFETY: a page that is the domain's for good, and nobody uses it: no vCPU of the domain runs, or it is in no table
+        // yet.
         unsafe { cache::zero(page) };
     }
 }
