@@ -352,7 +352,7 @@ pub(super) fn is_ready(vcpu: &Vcpu, loaded: bool, world: &World) -> bool {
 }
 
 /// The slots in a word of the doorbell.
-fn slots(word: u64) -> impl Iterator<Item = Slot> {
+pub(super) fn slots(word: u64) -> impl Iterator<Item = Slot> {
     let mut rest = word;
     core::iter::from_fn(move || {
         let slot = Slot::new(rest.trailing_zeros() as usize)?;

@@ -6,7 +6,8 @@ use portunus::domain::map;
 use portunus::vgic::PhysicalGic;
 
 use super::Here;
-use super::pcpu::{DOORBELL, NEVER, Pcpu};
+use super::attend::slots;
+use super::pcpu::{DOORBELL, NEVER, Pcpu, SGIS};
 use super::world::World;
 use crate::arch::aarch64::gic::{self, Taken};
 use crate::arch::aarch64::report::STOP;
@@ -22,19 +23,15 @@ const INTERRUPTS: u32 = 4;
 /// Lets the interrupts in that a pCPU takes for itself and for its guests.
 pub fn enable(pcpu: &Pcpu, world: &World) {
     let timer = &world.timer;
-    let wanted = [DOORBELL, CONSOLE_AGAIN, STOP, timer.hyp, timer.virt, timer.phys, world.maintenance];
+    let wanted = [DOORBELL, CONSOLE_AGAIN, STOP, SGIS, timer.hyp, timer.virt, timer.phys, world.maintenance];
     pcpu.gic.enable(wanted.iter().fold(0, |mask, intid| mask | 1 << (intid.get() % 32)));
 }
 
 impl Here<'_> {
     /// Takes one physical interrupt, if there is one. If there are more, the next entry of a guest ends at once.
-    #[inline]
     pub fn interrupt(&mut self) {
-        match gic::acknowledge() {
-            // Whoever waits for it looks at the doorbell next.
-            Some(taken) if taken.intid() == DOORBELL => gic::end(taken),
-            Some(taken) => self.handle(taken),
-            None => {}
+        if let Some(taken) = gic::acknowledge() {
+            self.handle(taken);
         }
     }
 
@@ -57,6 +54,8 @@ impl Here<'_> {
         if intid == self.world.maintenance {
             // The cause goes away by looking; only then may the interrupt end.
             self.resync();
+        } else if intid == SGIS {
+            self.sgis();
         } else if intid == timer.hyp {
             self.alarm();
         } else if Some(intid) == self.world.uart_irq {
@@ -67,6 +66,18 @@ impl Here<'_> {
             park();
         }
         gic::end(taken);
+    }
+
+    /// SGIs were sent to a vCPU that ran, as its pCPU's interrupt says. It may be another that is loaded by now.
+    fn sgis(&mut self) {
+        for slot in slots(self.pcpu.doorbell.take_sgis()) {
+            if self.local.loaded == Some(slot) {
+                self.resync();
+                self.wake_if_ready(slot);
+            } else {
+                self.pcpu.ring_other(slot, self.pcpu);
+            }
+        }
     }
 
     /// A timer of the loaded vCPU: its interrupt is linked to a list register, and the guest's end of it will be the

@@ -33,7 +33,7 @@ pub use keeper::Keeper;
 pub use memory::{
     GRANT_FRAMES, GuestMemory, Pages, SPECIAL_PAGES, TABLE_PAGES, map_interrupt_interface, map_ram,
 };
-pub use pcpu::{DOORBELL, Local, Pcpu, Vcpu};
+pub use pcpu::{DOORBELL, Local, Pcpu, SGIS, Vcpu};
 pub use ram::Ram;
 pub use world::{Domain, Home, Parts, World};
 

@@ -30,6 +30,9 @@ pub const NEVER: u64 = u64::MAX;
 /// The SGI that says: look at your doorbell.
 pub const DOORBELL: IntId = IntId::new(0);
 
+/// The SGI that says: the vCPU that you run was sent SGIs. (1 and 2 are the console's and the end's.)
+pub const SGIS: IntId = IntId::new(3);
+
 /// One physical CPU.
 #[repr(C, align(64))]
 pub struct Pcpu {
@@ -151,7 +154,7 @@ impl Pcpu {
         self.protection.store(word, Relaxed);
     }
 
-    /// The vCPU that is loaded, as the caller of hypercalls. On this CPU itself.
+    /// The vCPU that is loaded, as the caller of hypercalls. Known to the CPU itself; to others, one that was loaded lately.
     #[inline(always)]
     pub fn calling(&self) -> Option<&'static Call> {
         // SAFETY: null, or stored by `set_calling`.
@@ -270,6 +273,18 @@ impl Pcpu {
     #[inline(always)]
     pub fn ring_other(&self, slot: Slot, from: &Self) {
         self.rung(self.doorbell.ring_other(slot), from);
+    }
+
+    /// SGIs were sent to the vCPU in `slot`, and nothing else is to be seen.
+    #[inline]
+    pub fn ring_sgis(&self, slot: Slot, from: &Self) {
+        // Only a guess, for it may be switched now: then the other way is taken there.
+        let runs = self.calling().is_some_and(|call| call.place == slot.bit());
+        if !runs || core::ptr::eq(self, from) {
+            self.ring_other(slot, from);
+        } else if self.doorbell.ring_sgis(slot) {
+            gic::send_sgi(SGIS, &self.doorbell.sgi);
+        }
     }
 
     #[inline(always)]

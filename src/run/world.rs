@@ -198,6 +198,16 @@ impl Domain {
         }
     }
 
+    /// Tells the home pCPUs of `vcpus` that SGIs were sent to them, which is all there is to see. `from` is the executing pCPU.
+    #[inline]
+    pub fn publish_sgis(&self, vcpus: VcpuSet, from: &Pcpu) {
+        for vcpu in vcpus.iter() {
+            if let Some(home) = self.homes.get(vcpu.index()) {
+                home.pcpu.ring_sgis(home.slot, from);
+            }
+        }
+    }
+
     #[inline(never)]
     fn ring(&self, vcpus: VcpuSet, from: &Pcpu) {
         for vcpu in vcpus.iter() {

@@ -14,6 +14,11 @@
 //! it is the sender, the pCPU takes the bit; if it is the pCPU, the sender has acquired what that one released, and
 //! finds its bit in `awake`, which needs no order of its own. Loom looks for a third way.
 //!
+//! # SGIs of guests
+//!
+//! An SGI to a vCPU that runs is for now and nothing else, so it has a word and an interrupt of its own: whoever sets
+//! a bit there sends it, the pCPU takes it and then the bits. If another vCPU runs by then, the pCPU rings for itself.
+//!
 //! # Epochs
 //!
 //! Whoever waits for an [epoch](Epochs) rings at each pCPU, whichever slot, and waits until its observer has seen the epoch. So
@@ -35,6 +40,8 @@ pub struct Doorbell<Sgi> {
     others: AtomicU64,
     /// Whose bits are heard although others are left set.
     awake: AtomicU64,
+    /// SGIs were sent to a vCPU that ran.
+    sgis: AtomicU64,
     /// When its pCPU last held nothing that it had found in the world before.
     observer: Observer,
     /// How others send the pCPU an SGI.
@@ -55,7 +62,7 @@ impl<Sgi> Doorbell<Sgi> {
     #[must_use]
     pub fn new(sgi: Sgi) -> Self {
         let word = || AtomicU64::new(0);
-        Self { upcalls: word(), others: word(), awake: word(), observer: Observer::new(), sgi }
+        Self { upcalls: word(), others: word(), awake: word(), sgis: word(), observer: Observer::new(), sgi }
     }
 
     /// An event was sent to the vCPU in the slot that `slot` is modulo 64.
@@ -68,6 +75,24 @@ impl<Sgi> Doorbell<Sgi> {
     #[inline(always)]
     pub fn ring_other(&self, slot: Slot) -> Rung<'_> {
         self.ring(&self.others, slot.index() as u32)
+    }
+
+    /// SGIs were sent to the vCPU in `slot`. Whether the interrupt for that must be sent.
+    #[inline]
+    #[must_use = "nothing else will"]
+    pub fn ring_sgis(&self, slot: Slot) -> bool {
+        self.sgis.fetch_or(slot.bit(), SeqCst) & slot.bit() == 0
+    }
+
+    /// Takes the bits of all to whom SGIs were sent, when the interrupt for that was taken. On its pCPU.
+    pub fn take_sgis(&self) -> u64 {
+        self.sgis.swap(0, SeqCst)
+    }
+
+    /// Takes the bit of `slot` if SGIs were sent to nobody else; otherwise nothing is taken.
+    #[inline]
+    pub fn take_sgis_alone(&self, slot: Slot) -> bool {
+        self.sgis.compare_exchange(slot.bit(), 0, SeqCst, SeqCst).is_ok()
     }
 
     #[inline(always)]
@@ -205,6 +230,19 @@ mod tests {
         assert!(doorbell.take_upcalls_but(1 << 2) && !doorbell.is_rung());
     }
 
+    #[test]
+    fn an_sgi_to_one_that_runs_has_a_bit_and_an_interrupt_of_its_own() {
+        let (doorbell, epochs, running, other) = left_rung();
+        assert!(doorbell.ring_sgis(running) && !doorbell.ring_sgis(running) && doorbell.ring_sgis(other));
+        assert_eq!(doorbell.take(&epochs), (0b10, 0b10));
+        assert!(!doorbell.is_rung(), "the interrupt will say it");
+        assert!(!doorbell.take_sgis_alone(running));
+        assert_eq!(doorbell.take_sgis(), 0b11);
+        assert!(doorbell.ring_sgis(running));
+        assert!(!doorbell.take_sgis_alone(other) && doorbell.take_sgis_alone(running));
+        assert_eq!(doorbell.take_sgis(), 0);
+    }
+
     /// What a restart waits for: it rings at every pCPU, and one that has no time for others takes that bit alone.
     #[test]
     fn an_epoch_is_seen_by_whoever_takes_the_bit_that_was_rung_for_it() {
@@ -335,6 +373,28 @@ mod loom_tests {
             let sgi = pcpu.is_interrupted();
             assert!(taken & 1 << A != 0 || sgi, "the one that runs is not heard");
             assert!(taken & 1 << B != 0 || sgi || timer, "the other is never looked at");
+        });
+    }
+
+    #[test]
+    fn loom_sgis_are_taken_or_their_interrupt_is_sent() {
+        loom::model(|| {
+            let pcpu = Pcpu::new();
+            let threads = [0, 1].map(|sgi| {
+                let sender = pcpu.clone();
+                thread::spawn(move || {
+                    sender.shown.fetch_or(1 << sgi, Relaxed);
+                    if sender.doorbell.ring_sgis(slot(A)) {
+                        sender.sgi.swap(true, SeqCst);
+                    }
+                })
+            });
+            let mut seen = 0;
+            if pcpu.is_interrupted() && pcpu.doorbell.take_sgis() != 0 {
+                seen = pcpu.shown.load(Relaxed);
+            }
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert!(seen == 0b11 || pcpu.is_interrupted());
         });
     }
 

@@ -18,7 +18,7 @@ use portunus_machine::arch::aarch64::gic::{self, Interface, Taken};
 use portunus_machine::arch::aarch64::gicv2::{self, Ahead, Frames};
 use portunus_machine::arch::aarch64::start::{FIRMWARE, TrapFrame};
 use portunus_machine::arch::aarch64::{gicv3, percpu, timer};
-use portunus_machine::run::{DOORBELL, GuestMemory, Local, Pcpu, Vcpu};
+use portunus_machine::run::{DOORBELL, GuestMemory, Local, Pcpu, SGIS, Vcpu};
 
 use super::{guest_irq, guest_left, guest_sent, guest_sync, guest_unanswered};
 
@@ -176,6 +176,9 @@ fn other_irq(pcpu: &Pcpu, taken: Taken) -> Rest {
     let (intid, timer) = (taken.intid(), &local.world.timer);
     let is_virtual = intid == timer.virt;
     if !is_virtual && intid != timer.phys {
+        if intid == SGIS {
+            return sgis(pcpu, taken);
+        }
         local.acknowledged = Some(taken);
         return Some(guest_irq);
     }
@@ -192,6 +195,21 @@ fn other_irq(pcpu: &Pcpu, taken: Taken) -> Rest {
         }
     }
     timer_irq(pcpu, taken, asserted)
+}
+
+/// SGIs were sent to a vCPU that ran, as the interrupt `taken` says: to the one that is loaded, or it takes longer.
+#[inline(never)]
+fn sgis(pcpu: &Pcpu, taken: Taken) -> Rest {
+    // SAFETY: entry points are not re-entered, and the caller's reference is no longer used.
+    let local = unsafe { pcpu.local() }?;
+    let Some(slot) = local.loaded.filter(|slot| pcpu.doorbell.take_sgis_alone(*slot)) else {
+        local.acknowledged = Some(taken);
+        return Some(guest_irq);
+    };
+    gic::end(taken);
+    let (vcpu, interface) = local.current_and_interface()?;
+    let listed = vcpu.domain.vgic.sgis_arrived(&mut vcpu.bank, interface);
+    resync_if(listed, pcpu, slot)
 }
 
 /// The interrupt of a timer of the loaded vCPU, its priority dropped.

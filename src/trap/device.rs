@@ -1,18 +1,19 @@
-//! Registers of devices, by the shortest way: loads that have no effect, and SGIs to oneself.
+//! Registers of devices, by the shortest way: loads that have no effect, and SGIs.
 
 use portunus::addr::{Gva, IntId, Ipa};
 use portunus::domain::map;
 use portunus::vdev::abort::{MmioAccess, noted_ipa};
 use portunus::vdev::pl011::Vpl011;
 use portunus::vdev::sysreg::Trapped;
-use portunus::vgic::{Register, SgiSource, Version, v3};
+use portunus::vgic::{Register, SgiSource, VcpuSet, Version, v3};
 use portunus_machine::arch::aarch64::gic::Interface;
 use portunus_machine::arch::aarch64::start::TrapFrame;
 use portunus_machine::arch::aarch64::sysreg::{ESR_EL2, FAR_EL2, HPFAR_EL2};
 use portunus_machine::arch::aarch64::{guest, percpu};
+use portunus_machine::run::{Domain, Pcpu};
 
 use super::brief::{Rest, resync_if};
-use super::guest_sync;
+use super::{guest_left, guest_sync};
 
 /// The last register of all, XZR.
 const ALL: u8 = 31;
@@ -60,7 +61,7 @@ fn sgi(value: u64) -> Rest {
     // SAFETY: entry points are not re-entered, and this reference ends with this function's use of it.
     let local = unsafe { pcpu.local() }?;
     let Some((vcpu, Interface::V3(lists))) = local.current_and_interface() else { return Some(guest_sync) };
-    let Some(sgi) = v3::sgi_to_self(vcpu.id, value) else { return Some(guest_sync) };
+    let Some(sgi) = v3::sgi_to_self(vcpu.id, value) else { return sgi_to_others(value) };
     if !vcpu.domain.vgic.sgi_again(&vcpu.bank, lists, sgi, SgiSource::ANONYMOUS) {
         return first_sgi(sgi, SgiSource::ANONYMOUS);
     }
@@ -82,6 +83,35 @@ fn first_sgi(sgi: IntId, source: SgiSource) -> Rest {
     resync_if(listed, pcpu, slot)
 }
 
+/// ICC_SGI1R_EL1 was written, and it is no SGI to oneself alone.
+#[inline(never)]
+fn sgi_to_others(value: u64) -> Rest {
+    let pcpu = percpu::this();
+    // SAFETY: entry points are not re-entered, and the caller's reference is no longer used.
+    let vcpu = unsafe { pcpu.local() }?.current()?;
+    sent(vcpu.domain, vcpu.domain.vgic.sgi1r(vcpu.id, value), pcpu)
+}
+
+/// A word was stored, and it is no SGI to oneself alone.
+#[inline(never)]
+fn store_otherwise(value: u64) -> Rest {
+    let pcpu = percpu::this();
+    // SAFETY: as above.
+    let vcpu = unsafe { pcpu.local() }?.current()?;
+    let register = Register::at(Version::V2, vcpu.id, place());
+    match register.and_then(|register| register.send_sgi(&vcpu.domain.vgic, value)) {
+        Some(woken) => sent(vcpu.domain, woken, pcpu),
+        None => Some(guest_sync),
+    }
+}
+
+/// An SGI was sent to `woken`, who may live on other pCPUs.
+fn sent(domain: &Domain, woken: VcpuSet, pcpu: &Pcpu) -> Rest {
+    domain.publish_sgis(woken, pcpu);
+    guest::step_over_word();
+    if pcpu.has_rung_itself() { Some(guest_left) } else { None }
+}
+
 /// Where the guest wanted to go.
 #[inline(always)]
 fn place() -> Ipa {
@@ -97,7 +127,7 @@ fn store(value: u64) -> Rest {
     let Some((vcpu, Interface::V2(lists))) = local.current_and_interface() else { return Some(guest_sync) };
     let register = Register::at(Version::V2, vcpu.id, place());
     let Some((sgi, source)) = register.and_then(|register| register.sgi_to_self(value)) else {
-        return Some(guest_sync);
+        return store_otherwise(value);
     };
     if !vcpu.domain.vgic.sgi_again(&vcpu.bank, lists, sgi, source) {
         return first_sgi(sgi, source);

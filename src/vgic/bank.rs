@@ -87,6 +87,11 @@ impl Bank {
         tokens as u32 | (tokens >> 32) as u32 | self.asserted()
     }
 
+    /// Which interrupts have a token that the home pCPU has not claimed yet.
+    pub fn latched(&self) -> u32 {
+        self.tokens.load(SeqCst) as u32
+    }
+
     /// Whether there is a token for one of the interrupts in `mask`.
     pub fn has_token(&self, mask: u32) -> bool {
         self.tokens.load(SeqCst) & spread(mask) != 0

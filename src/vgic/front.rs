@@ -80,6 +80,17 @@ impl Register {
         }
     }
 
+    /// Stores the word `value` here if that sends an SGI, and changes nothing that is pending otherwise: so no
+    /// [`fold`](Vgic::fold) is needed before. Returns who needs attention; `None` if something else is here, and then nothing
+    /// has changed.
+    #[must_use]
+    pub fn send_sgi(self, vgic: &Vgic, value: u64) -> Option<VcpuSet> {
+        match self {
+            Self::V2(register) => vgic.sgi_stored(register, value),
+            Self::V3(_) => None,
+        }
+    }
+
     /// Writes it. Bits of `value` above `width` are ignored. Returns who needs attention.
     ///
     /// # Errors

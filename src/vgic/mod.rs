@@ -33,7 +33,8 @@
 //! | the timer is seen to have dropped its line | [`Vgic::set_line`], then [`Vgic::resync`] |
 //! | the guest accesses a register of its GIC | [`Vgic::fold`], [`Register::read`] or [`Register::write`] |
 //! | the guest sends itself an SGI | [`Vgic::sgi_again`], else [`Vgic::sgi_to_self`]; [`Vgic::resync`] if that says so |
-//! | the guest writes ICC_SGI1R_EL1 otherwise | [`Vgic::sgi1r`] |
+//! | the guest sends SGIs otherwise | [`Vgic::sgi1r`], [`Register::send_sgi`] |
+//! | others sent SGIs to the vCPU it runs | [`Vgic::sgis_arrived`]; [`Vgic::resync`] if that says so |
 //! | the guest executes a trapped WFI | [`Vgic::is_idle`]; [`Vgic::fold`], [`Vgic::deliverable`] if it is not |
 //! | the vCPU stops running here | [`Vgic::unload_at_once`]; [`Vgic::unload`] if that says so, *after* its timer is stopped |
 //! | an event was sent to a vCPU that sleeps | [`Vgic::upcall_wakes`] |

@@ -34,6 +34,22 @@ impl Senders {
         self.0.load(SeqCst) == 0x100u16.wrapping_shl(source.into())
     }
 
+    /// Whether anyone sent it since tokens were last queued.
+    pub fn wait(&self) -> bool {
+        self.0.load(SeqCst) & 0xff != 0
+    }
+
+    /// The queued token's sender has sent again, and nobody else has: one token is queued then. The sender; `None`, and
+    /// nothing is changed, if it is otherwise. Only the home pCPU calls this.
+    pub fn merge(&self) -> Option<u8> {
+        let word = self.0.load(SeqCst);
+        let waiting = word & 0xff;
+        let again = waiting.is_power_of_two()
+            && word == waiting << 8 | waiting
+            && self.0.compare_exchange(word, waiting << 8, SeqCst, SeqCst).is_ok();
+        again.then_some(waiting.trailing_zeros() as u8)
+    }
+
     /// Who has it pending: bit `s` for sender `s`.
     pub fn pending(&self) -> u8 {
         let word = self.0.load(SeqCst);

@@ -1,4 +1,4 @@
-//! Short ways for one private interrupt of the vCPU that is loaded here: an SGI to itself, a timer's interrupt.
+//! Short ways for one private interrupt of the vCPU that is loaded here: an SGI, a timer's interrupt.
 //!
 //! Where a free list register is there for it and nothing waits for one, choosing anew what all of them hold
 //! (`refill`) would leave the others as they are. So only the register of this interrupt is read back and written, by
@@ -19,7 +19,8 @@
 //! compared, and take effect with that resync.
 
 use super::refill::Wish;
-use super::state::{Irq, Private, Vgic};
+use super::sgi::Senders;
+use super::state::{Irq, Private, SGIS, Vgic};
 use super::sync::{SeqCst, bits};
 use super::{ListRegisters, LrBank, Maintenance, PhysicalGic, SgiSource};
 use crate::addr::IntId;
@@ -65,6 +66,57 @@ impl Vgic {
             self.publish(local, hw, index, irq);
         }
         self.list(local, hw, sgi, irq, present)
+    }
+
+    /// Others have sent SGIs to the loaded vCPU, and nothing else is known to have changed. On its home pCPU.
+    pub fn sgis_arrived<H>(&self, local: &mut LrBank, hw: &mut H) -> Listed
+    where
+        H: ListRegisters + PhysicalGic,
+    {
+        let Some(private) = self.private(local.vcpu) else { return Listed::Done };
+        // The latch of an SGI is a summary, and may be set for one that was sent earlier.
+        for sgi in bits(private.bank.latched() & SGIS).map(IntId::new) {
+            let Some(senders) = private.senders(sgi.index()).filter(|senders| senders.wait()) else {
+                continue;
+            };
+            if self.arrived_again(private, senders, local, hw, sgi) {
+                continue;
+            }
+            let Some(irq) = self.irq(local.vcpu, sgi) else { continue };
+            if !Self::is_simple(local) {
+                return Listed::Resync;
+            }
+            let present = local.find(sgi);
+            if let Some(index) = present {
+                self.publish(local, hw, index, irq);
+            }
+            if self.list(local, hw, sgi, irq, present) == Listed::Resync {
+                return Listed::Resync;
+            }
+        }
+        Listed::Done
+    }
+
+    /// Whether SGI `sgi`, which somebody sent to the loaded vCPU, is the same once more; if not, nothing was done.
+    fn arrived_again<H: ListRegisters>(
+        &self,
+        private: &Private,
+        senders: &Senders,
+        local: &LrBank,
+        hw: &mut H,
+        sgi: IntId,
+    ) -> bool {
+        let Some(place) = local.place_again(sgi).filter(|_| self.may_signal(private, 1 << (sgi.get() % 32)))
+        else {
+            return false;
+        };
+        let Some(source) = senders.merge() else { return false };
+        if hw.again(place) {
+            return true;
+        }
+        // The guest has not acknowledged or not ended the last one: as it was.
+        senders.send(source);
+        false
     }
 
     /// The physical interrupt of the linked PPI `intid` was acknowledged as for [`taken`](Self::taken), and that is the same

@@ -16,7 +16,7 @@ pub const MAX_VCPUS: usize = 128;
 
 /// SGIs are edge-triggered, PPIs level-sensitive; neither can be changed.
 pub(super) const PRIVATE_EDGE: u32 = 0x0000_ffff;
-const SGIS: u32 = 0x0000_ffff;
+pub(super) const SGIS: u32 = 0x0000_ffff;
 
 /// What belongs to one vCPU alone, though every pCPU may read and write it: its SGIs and PPIs.
 #[repr(C, align(64))]

@@ -31,6 +31,10 @@ pub const ROUND_TRIP: u16 = 0x6b;
 pub const IDLE: u16 = 0x6c;
 /// Once around a ring of domains.
 pub const RING: u16 = 0x6d;
+/// An SGI to another vCPU that sleeps.
+pub const SGI_SENT: u16 = 0x6e;
+/// To another vCPU that sleeps and back, asleep meanwhile, by SGIs.
+pub const SGI_TRIP: u16 = 0x6f;
 /// The first instruction of a domain.
 pub const START: u16 = 0x78;
 /// The first instruction of a Linux domain's init process.

@@ -20,6 +20,8 @@ mod properties;
 #[cfg(not(loom))]
 mod registers;
 #[cfg(not(loom))]
+mod sgi;
+#[cfg(not(loom))]
 mod short;
 #[cfg(not(loom))]
 mod timer;

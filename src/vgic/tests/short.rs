@@ -33,11 +33,51 @@ fn an_sgi_to_oneself_goes_the_long_way_where_no_list_register_is_free() {
 }
 
 #[test]
+fn an_sgi_from_another_vcpu_is_listed_at_once_and_again_when_it_was_ended() {
+    for version in [Version::V2, Version::V3] {
+        let mut world = World::ready_with(version, 2, 4, &[2, 4]);
+        world.service();
+        for sgi in [2, 2, 4, 2] {
+            world.sgi(1, 0, sgi);
+            assert!(world.attention.is_empty(), "the short way was enough");
+            world.sgi(1, 0, sgi);
+            assert!(world.attention.is_empty(), "it is pending, and that is all");
+            assert_eq!(world.acknowledge(0), Some(sgi));
+            assert_eq!(world.end(0), Some(sgi));
+            assert_eq!(world.acknowledge(0), None, "two that came before the acknowledge are one");
+        }
+    }
+}
+
+#[test]
+fn an_sgi_that_is_sent_again_while_it_is_active_is_kept() {
+    for version in [Version::V2, Version::V3] {
+        let mut world = World::ready_with(version, 2, 4, &[2]);
+        world.service();
+        world.sgi(1, 0, 2);
+        assert_eq!(world.acknowledge(0), Some(2));
+        world.sgi(1, 0, 2);
+        world.service();
+        assert_eq!(world.end(0), Some(2));
+        assert_eq!(world.acknowledge(0), Some(2));
+        assert_eq!(world.end(0), Some(2));
+        assert_eq!(world.acknowledge(0), None);
+    }
+}
+
+#[test]
 fn a_timer_taken_at_once_is_linked_and_needs_no_resync() {
     let mut world = World::ready(1, 4, &[TIMER]);
     world.cpus[0].timer = true;
     assert_eq!(world.physical(0), Some(super::super::Listed::Done));
     assert_eq!(world.cpus[0].hw.holds(TIMER).unwrap().hw, Some(IntId::new(TIMER)));
+}
+
+/// The SGIs that a vCPU of a GICv2 has pending, from whom.
+fn pending(vgic: &Vgic, v: usize) -> Vec<u64> {
+    const SPENDSGIR: u64 = 0xf20;
+    let word = |n: u64| Register::at(Version::V2, vcpu(v), Ipa::new(GICD_BASE.get() + SPENDSGIR + 4 * n));
+    (0..4).map(|n| word(n).unwrap().read(vgic, Width::Word).unwrap()).collect()
 }
 
 proptest! {
@@ -65,6 +105,27 @@ proptest! {
                 let woken = register.write(&vgic, Width::Word, value).unwrap();
                 prop_assert_eq!(woken, VcpuSet::one(vcpu(sender)));
                 prop_assert_eq!(u64::from(intid.get()), value & 0xf);
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_that_sends_an_sgi_does_what_any_store_of_it_does(
+        sender in 0usize..3, place in 0u64..0x400, value: u64, there: bool,
+    ) {
+        for version in [Version::V2, Version::V3] {
+            let offset = if there { SGIR } else { 4 * place };
+            let one = World::ready_with(version, 3, 4, &[0, 1, 2, 3]);
+            let other = World::ready_with(version, 3, 4, &[0, 1, 2, 3]);
+            let register = Register::at(version, vcpu(sender), Ipa::new(GICD_BASE.get() + offset)).unwrap();
+            if let Some(woken) = register.send_sgi(&one.vgic, value) {
+                prop_assert!(version == Version::V2 && offset == SGIR);
+                prop_assert_eq!(Ok(woken), register.write(&other.vgic, Width::Word, value));
+                for target in 0..3 {
+                    prop_assert_eq!(pending(&one.vgic, target), pending(&other.vgic, target));
+                }
+            } else {
+                prop_assert!(version == Version::V3 || offset != SGIR);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A domain at work: the virtual GIC on fake hardware, in step with the reference model.
 
 use super::super::v3::{GICD_BASE, GICR_BASE, GICR_STRIDE};
-use super::super::{Listed, LrBank, Refused, Register, SgiSource, Upcall, VcpuSet, Version, Vgic, Width};
+use super::super::{Listed, LrBank, Refused, Register, Upcall, VcpuSet, Version, Vgic, Width};
 use super::fake::FakeHw;
 use super::model::Model;
 use crate::addr::{Affinity, IntId, Ipa, VcpuId};
@@ -123,7 +123,7 @@ impl World {
         world
     }
 
-    fn wake(&mut self, woken: VcpuSet) {
+    pub fn wake(&mut self, woken: VcpuSet) {
         self.attention = self.attention.union(woken);
     }
 
@@ -146,7 +146,7 @@ impl World {
         Register::at(self.version, vcpu(v), Ipa::new(ipa)).unwrap().read(&self.vgic, width).unwrap()
     }
 
-    fn is_v2(&self) -> bool {
+    pub fn is_v2(&self) -> bool {
         self.version == Version::V2
     }
 
@@ -234,41 +234,6 @@ impl World {
         let woken = self.vgic.set_line(vcpu(v), IntId::new(intid), high);
         self.wake(woken);
         self.model.drive(v, intid, high);
-    }
-
-    /// `from` sends SGI `sgi` to `to`; an even one to itself by the short way.
-    pub fn sgi(&mut self, from: usize, to: usize, sgi: u32) {
-        if from == to && sgi.is_multiple_of(2) && self.is_loaded(from) {
-            return self.sgi_to_self(from, sgi);
-        }
-        if self.is_v2() {
-            let value = 1 << (16 + to) | u64::from(sgi);
-            self.write_as(from, GICD_BASE.get() + 0xf00, Width::Word, value);
-            self.model.irq(to, sgi).latch |= 1 << from;
-            return;
-        }
-        let affinity = Affinity::of_vcpu(vcpu(to)).get();
-        let value = 1 << (affinity & 0xf) | (affinity >> 8 & 0xff) << 16 | u64::from(sgi) << 24;
-        let woken = self.vgic.sgi1r(vcpu(from), value);
-        self.wake(woken);
-        self.model.irq(to, sgi).latch |= 1;
-    }
-
-    fn sgi_to_self(&mut self, v: usize, sgi: u32) {
-        let source = if self.is_v2() { v as u8 } else { 0 };
-        let cpu = &mut self.cpus[v];
-        let (id, source) = (IntId::new(sgi), SgiSource::new(source).unwrap());
-        if !self.vgic.sgi_again(&cpu.local, &mut cpu.hw, id, source)
-            && self.vgic.sgi_to_self(&mut cpu.local, &mut cpu.hw, id, source) == Listed::Resync
-        {
-            self.wake(VcpuSet::one(vcpu(v)));
-        }
-        self.model.irq(v, sgi).latch |= if self.is_v2() { 1 << v } else { 1 };
-    }
-
-    pub fn sgi_from(&mut self, source: u8, to: usize, sgi: u32) {
-        let woken = self.vgic.send_sgi(vcpu(to), IntId::new(sgi), SgiSource::new(source).unwrap());
-        self.wake(woken);
     }
 
     pub fn set_timer(&mut self, v: usize, high: bool) {

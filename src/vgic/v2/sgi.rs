@@ -44,6 +44,11 @@ impl Vgic {
         targets.iter().fold(VcpuSet::EMPTY, |woken, target| woken.union(self.send_sgi(target, sgi, source)))
     }
 
+    /// The word `value` was stored to `register`. `None` if that sends no SGI.
+    pub(in super::super) fn sgi_stored(&self, register: Register, value: u64) -> Option<VcpuSet> {
+        (register.offset == SGIR).then(|| self.sgir(register.vcpu, value))
+    }
+
     /// Who has SGI `sgi` pending at `vcpu`.
     pub(super) fn sgi_senders(&self, vcpu: VcpuId, sgi: u64) -> u8 {
         let senders = self.private(vcpu).and_then(|private| private.senders(sgi as usize));

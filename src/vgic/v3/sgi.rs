@@ -1,5 +1,6 @@
 //! Sending SGIs by ICC_SGI1R_EL1.
 
+use super::super::sync::bits;
 use super::super::{SgiSource, VcpuSet, Vgic};
 use crate::addr::{Affinity, IntId, VcpuId};
 
@@ -31,9 +32,8 @@ impl Vgic {
         } else {
             // Aff1 in bits 23-16, Aff2 in bits 39-32, Aff3 in bits 55-48; as in MPIDR, but eight bits higher.
             let cluster = (value >> 16 & 0xff) << 8 | (value >> 32 & 0xff) << 16 | (value >> 48 & 0xff) << 32;
-            let listed = (0..16).filter(|cpu| value & TARGET_LIST & 1 << cpu != 0);
-            listed
-                .filter_map(|cpu| self.vcpu_at(Affinity::from_mpidr(cluster | cpu)))
+            bits((value & TARGET_LIST) as u32)
+                .filter_map(|cpu| self.vcpu_at(Affinity::from_mpidr(cluster | u64::from(cpu))))
                 .fold(VcpuSet::EMPTY, VcpuSet::with)
         };
         targets.iter().fold(VcpuSet::EMPTY, |woken, target| {

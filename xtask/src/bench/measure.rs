@@ -61,6 +61,8 @@ pub fn column(hypervisor: Hypervisor, gic: u8) -> Result<Column, String> {
         let together = run::counted(hypervisor, Machine { gic, cpus: 1 }, &events, "together")?;
         add(&mut column, Run::Together, hypervisor, gic, &together);
     }
+    let pair = run::counted(hypervisor, Machine { gic, cpus: 2 }, &trees::read("bench-pair")?, "pair")?;
+    add(&mut column, Run::Pair, hypervisor, gic, &pair);
     column.push((IDLE, idle(hypervisor, gic, &text)?));
     let image = hypervisor.image()?;
     let bytes = fs::metadata(&image).map_err(|e| format!("{image}: {e}"))?.len();

@@ -13,6 +13,8 @@ pub enum Count {
     Trap,
     /// What EL2 executes on the CPU that the stretch was opened on.
     Own,
+    /// Every instruction of that CPU.
+    OwnAll,
     /// Every instruction of every CPU.
     All,
     /// Every instruction of the CPU that the stretch was opened on, from the vector of the physical interrupt on.
@@ -34,6 +36,8 @@ pub enum Run {
     Apart,
     /// Both on one.
     Together,
+    /// One domain, each of its two vCPUs on a CPU of its own.
+    Pair,
 }
 
 /// A row that is read off marked stretches.
@@ -56,8 +60,12 @@ const fn row(key: &'static str, name: &'static str, mark: u16, count: Count, goa
     Row { key, name, run: Run::Apart, mark, count, goal }
 }
 
+const fn of_pair(row: Row) -> Row {
+    Row { run: Run::Pair, ..row }
+}
+
 /// The rows that are counted, in the order of the table.
-pub const ROWS: [Row; 14] = [
+pub const ROWS: [Row; 17] = [
     row("hypercall", "empty hypercall, HVC to next instruction", marks::HYPERCALL, Count::Trap, Some(90)),
     row("psci", "PSCI_VERSION", marks::PSCI, Count::Trap, Some(100)),
     row("send", "send, peer woken (EL2)", marks::SEND_WOKEN, Count::Own, Some(170)),
@@ -69,8 +77,11 @@ pub const ROWS: [Row; 14] = [
         run: Run::Together,
         ..row("one-cpu", "the same, both on one CPU", marks::ROUND_TRIP, Count::All, Some(2200))
     },
-    row("self", "event to itself, until counted", marks::SEND_SELF, Count::All, None),
-    row("sgi", "SGI to itself, until its handler", marks::SGI, Count::All, Some(300)),
+    row("self", "event to itself, until counted", marks::SEND_SELF, Count::OwnAll, None),
+    row("sgi", "SGI to itself, until its handler", marks::SGI, Count::OwnAll, Some(300)),
+    of_pair(row("sgi-send", "SGI to another vCPU, sender (EL2)", marks::SGI_SENT, Count::Own, None)),
+    of_pair(row("sgi-receive", "SGI, interrupt to guest (EL2)", marks::SGI_TRIP, Count::Receive, None)),
+    of_pair(row("sgi-trip", "SGI round trip, all of both CPUs", marks::SGI_TRIP, Count::All, None)),
     row("timer", "timer expiry, until its handler", marks::TIMER, Count::FromInterrupt, Some(250)),
     row("uart", "vPL011 register read", marks::UART_READ, Count::Trap, Some(180)),
     row("gic", "vGIC distributor read", marks::GIC_READ, Count::Trap, Some(220)),
@@ -163,6 +174,7 @@ impl Reader {
         match count {
             Count::Trap => single(own(true) + 1),
             Count::Own => single(own(true)),
+            Count::OwnAll => single(own(false)),
             Count::All => single(all()),
             Count::FromInterrupt => single(self.behind_interrupt(stretch)),
             Count::Receive => self.receives(stretch).map(|(instructions, _)| instructions as f64).collect(),
@@ -260,6 +272,7 @@ mod tests {
         let samples = |count| reader.samples(count, &record.stretches[0]);
         assert_eq!(samples(Count::Trap), [3.0]);
         assert_eq!(samples(Count::Own), [2.0]);
+        assert_eq!(samples(Count::OwnAll), [4.0]);
         assert_eq!(samples(Count::All), [8.0]);
         assert_eq!(samples(Count::Receive), [3.0]);
         assert_eq!(samples(Count::Entries), [1.0]);

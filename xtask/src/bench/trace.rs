@@ -14,7 +14,7 @@ use crate::image::ELF;
 use crate::trees;
 
 /// The names that `--trace` understands, what they stand for, and where the guests are meanwhile.
-const NAMES: [(&str, u16, Run); 12] = [
+const NAMES: [(&str, u16, Run); 14] = [
     ("hypercall", marks::HYPERCALL, Run::Apart),
     ("psci", marks::PSCI, Run::Apart),
     ("uart", marks::UART_READ, Run::Apart),
@@ -27,6 +27,8 @@ const NAMES: [(&str, u16, Run); 12] = [
     ("send", marks::SEND_WOKEN, Run::Apart),
     ("receive", marks::ROUND_TRIP, Run::Apart),
     ("one-cpu", marks::ROUND_TRIP, Run::Together),
+    ("sgi-send", marks::SGI_SENT, Run::Pair),
+    ("sgi-trip", marks::SGI_TRIP, Run::Pair),
 ];
 
 /// Prints what `name` executes at EL2, on a machine with this GIC. The stretch shown is the median one: what most of them
@@ -36,9 +38,10 @@ pub fn run(name: &str, gic: u8, lines: bool) -> Result<(), String> {
         let names: Vec<_> = NAMES.iter().map(|(name, ..)| *name).collect();
         return Err(format!("--trace is followed by one of {}", names.join(", ")));
     };
-    let text = trees::read("bench")?.replace("rounds=200", "rounds=21");
+    let tree = if *place == Run::Pair { "bench-pair" } else { "bench" };
+    let text = trees::read(tree)?.replace("rounds=200", "rounds=21");
     let (cpus, text) = match place {
-        Run::Apart => (2, text),
+        Run::Apart | Run::Pair => (2, text),
         Run::Together => (1, text.replace("role=measure", "role=measure only=events")),
     };
     let machine = Machine { gic, cpus };
