@@ -29,9 +29,13 @@ pub fn enable(pcpu: &Pcpu, world: &World) {
 
 impl Here<'_> {
     /// Takes one physical interrupt, if there is one. If there are more, the next entry of a guest ends at once.
+    #[inline]
     pub fn interrupt(&mut self) {
-        if let Some(taken) = gic::acknowledge() {
-            self.handle(taken);
+        match gic::acknowledge() {
+            // Whoever waits for it looks at the doorbell next.
+            Some(taken) if taken.intid() == DOORBELL => gic::end(taken),
+            Some(taken) => self.handle(taken),
+            None => {}
         }
     }
 
