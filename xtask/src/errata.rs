@@ -1,13 +1,8 @@
 //! Cortex-A53 erratum 835769: a 64-bit multiply-accumulate right behind a load, a store or a prefetch may compute with a
 //! wrong value. (Arm's Cortex-A53 errata notice, which names revisions up to r0p4; the ZCU102 has that one.) The compiler
-//! puts something between the two if it is asked to; this looks at what was really built.
+//! puts something between the two if it is asked to (image.rs); this looks at what was really built.
 //!
 //! Only the top-level decode of A64 is needed (Arm ARM DDI 0487, C4.1).
-
-/// What the compiler is asked for, beside what `.cargo/config.toml` says. The feature has no stable name in rustc, which
-/// would warn of that in each crate; warnings of the code itself are clippy's, which runs without this.
-pub const FLAGS: &str = "target.aarch64-unknown-none-softfloat.rustflags = \
-                         ['-C', 'target-feature=+fix-cortex-a53-835769', '-A', 'warnings']";
 
 /// Offsets in `text` of multiply-accumulates that stand right behind an access to memory.
 pub fn offences(text: &[u8]) -> Vec<usize> {

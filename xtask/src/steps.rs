@@ -44,6 +44,8 @@ const STEPS: [Step; 14] = [
             "portunus-trap",
             "-p",
             "portunus-image",
+            "-p",
+            "portunus-unpack",
             "--lib",
             "--bins",
             "--target",

@@ -42,9 +42,6 @@ cargo xtask check TREE [--overlay FILE]... [--script FILE] [--files DIRECTORY] [
                       draws the partition. Ends with 0 if there is no error, 1 if there is one, 2 if something cannot
                       be read";
 
-/// The size that the hypervisor takes where its image is not at hand.
-const IMAGE_SIZE: u64 = 1 << 20;
-
 #[derive(Default)]
 struct Options {
     tree: PathBuf,
@@ -198,8 +195,7 @@ fn read(options: &Options) -> Result<Input, String> {
         script::carry_out(script, options.files.as_deref(), &mut input)?;
     }
     if let Some(address) = options.image {
-        let size = fs::metadata(crate::image::IMAGE).map_or(IMAGE_SIZE, |file| file.len());
-        input.occupied.extend(PaSpan::new(Pa::new(address), size));
+        input.occupied.extend(PaSpan::new(Pa::new(address), crate::image::claimed()));
     }
     Ok(input)
 }

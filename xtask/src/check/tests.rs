@@ -108,6 +108,15 @@ fn files_that_a_script_loads_are_measured() {
 }
 
 #[test]
+fn a_module_in_what_the_hypervisor_takes_is_refused_however_small_its_file_is() {
+    let found = found("board.dts", |options| {
+        options.script = Some(path("inside.cmd"));
+        options.files = Some(path("files"));
+    });
+    compare("inside.expected", &found);
+}
+
+#[test]
 fn mistakes_in_an_overlay_are_shown_in_the_overlay() {
     compare("overlay.expected", &found("domains.dts", |options| options.overlays.push(path("overlay.dtso"))));
 }

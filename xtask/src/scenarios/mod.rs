@@ -11,6 +11,7 @@ mod linux;
 mod linux_restart;
 mod refusals;
 mod restart;
+mod unpacked;
 
 use std::fs;
 
@@ -108,6 +109,9 @@ pub fn test(filter: &str, everything: bool) -> Result<(), String> {
             qemu::watch(&arguments, &expectation)
         });
         tally.add(&scenario.name, run);
+    }
+    for (name, offset, made, says) in unpacked::ALL.into_iter().filter(|(name, ..)| name.contains(filter)) {
+        tally.add(name, unpacked::run(name, offset, made, says));
     }
     chains::test(filter, whole("board"), &mut tally);
     tally.add_linux(filter, whole("linux"), Hypervisor::Portunus);

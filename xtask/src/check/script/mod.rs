@@ -35,9 +35,18 @@ pub struct Load {
     mark: Mark,
 }
 
+/// The size that the hypervisor takes where its image is not at hand.
+const IMAGE_SIZE: u64 = 1 << 20;
+
 impl Load {
     fn size(&self) -> Option<u64> {
         self.bytes.as_ref().map(|bytes| bytes.len() as u64)
+    }
+
+    /// What it takes if it is what is booted: as much as its header says, for it unpacks itself, and has variables.
+    fn taken(&self) -> Option<u64> {
+        let claimed = self.bytes.as_ref().and_then(|bytes| crate::image::claim(bytes));
+        self.size().map(|size| size.max(claimed.unwrap_or(0)))
     }
 }
 
@@ -136,7 +145,7 @@ impl Script<'_> {
     fn occupied(&self) -> Vec<PaSpan> {
         let Some([image, tree]) = self.boot else { return Vec::new() };
         let loaded = self.loads.iter().find(|load| load.address == image);
-        let size = loaded.and_then(|load| load.size()).unwrap_or(super::IMAGE_SIZE);
+        let size = loaded.and_then(Load::taken).unwrap_or(IMAGE_SIZE);
         let mut spans: Vec<PaSpan> = PaSpan::new(Pa::new(image), size).into_iter().collect();
         if self
             .variables
