@@ -59,7 +59,8 @@ impl RunTimes {
     pub(super) fn enter(&mut self, state: RunState, now: u64) {
         let present = self.present(now);
         if let Some(spent) = self.spent.get_mut(self.state as usize) {
-            *spent = spent.saturating_add(present);
+            // All of it together is no more than the counter has counted.
+            *spent = spent.wrapping_add(present);
         }
         self.state = state;
         self.since = self.since.wrapping_add(present);

@@ -304,6 +304,7 @@ impl Scheduler {
     #[inline(always)]
     fn enqueue(&mut self, slot: Slot, used: u64) {
         self.waiting.insert(slot, (used, self.queued));
-        self.queued = self.queued.saturating_add(1);
+        // A count of 64 bits does not come round.
+        self.queued = self.queued.wrapping_add(1);
     }
 }
