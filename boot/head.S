@@ -1,7 +1,8 @@
 // The first instructions: the arm64 Image header and the entry of the boot CPU.
 //
-// Trusts: the loader followed Linux's arm64 boot protocol (Documentation/arch/arm64/booting.rst): MMU and data
-// cache off, the image file clean to the point of coherency, x0 = physical address of the device tree.
+// Trusts: it was entered by Linux's arm64 boot protocol (Documentation/arch/arm64/booting.rst): MMU and data cache off, the
+// image clean to the point of coherency, x0 = physical address of the device tree. The front that unpacks the image
+// (boot/unpack) does so; a boot loader would as well.
 // Does not trust: the exception level, DAIF, HCR_EL2, SCTLR_EL2, SP, the contents of .bss, nor that x0 is a
 // tree. The image may lie at any 4 KiB-aligned address; the header asks for 2 MiB, as the protocol does.
 

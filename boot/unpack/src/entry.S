@@ -3,8 +3,8 @@
 // Decides where things lie. The hypervisor is unpacked to where the boot loader put the image, so this code and the stream move
 // out of the way first, to where the hypervisor will have variables and stacks: no memory is needed but what the header
 // asks for. In the order of addresses: the unpacked hypervisor; this code and the stream again; what unpacking works with.
-// At EL2 it works with the caches on, for with the MMU off each of its two million accesses would go to memory. At other exception
-// levels, where the hypervisor is only to say that it cannot run, it works without.
+// At EL2 it works with the caches on, for with the MMU off each of its accesses, several for each instruction that is unpacked,
+// would go to memory. At other exception levels, where the hypervisor is only to say that it cannot run, it works without.
 // Trusts: the loader followed Linux's arm64 boot protocol (Documentation/arch/arm64/booting.rst): MMU and data cache off,
 // the image clean to the point of coherency. Does not trust the rest of the memory to be in no cache, nor the TLBs to be empty.
 // Leaves x0 and the exception level as they were, and MMU and data cache off; boot/head.S trusts no system register.
