@@ -40,7 +40,7 @@ impl Here<'_> {
     }
 
     /// Takes the physical interrupts that there are, where no guest is entered soon. A neighbour that rings without end
-    /// has the most urgent one, SGI 0, pending again and again, so one would not be enough: a few, that others come by.
+    /// has SGIs pending again and again, which are the least urgent: what else there is comes first, and a few are taken.
     pub(super) fn interrupts(&mut self) {
         for _ in 0..INTERRUPTS {
             let Some(taken) = gic::acknowledge() else { break };

@@ -154,7 +154,8 @@ fn irq_of_gicv2(frames: &Frames) -> Rest {
     let pcpu = percpu::this();
     // SAFETY: as above.
     let local = unsafe { pcpu.local() }?;
-    if !pcpu.doorbell.is_rung() {
+    // An alarm that is due is more urgent, and would be behind the doorbell for as long as that is rung again in time.
+    if !pcpu.doorbell.is_rung() || timer::now() >= local.alarm {
         return other_irq(pcpu, Taken::v2(frames.acknowledge()?));
     }
     let slot = local.loaded?;

@@ -50,6 +50,12 @@ impl Senders {
         again.then_some(waiting.trailing_zeros() as u8)
     }
 
+    /// Undoes [`merge`](Self::merge), unless the token was withdrawn meanwhile. Only the home pCPU calls this.
+    pub fn unmerge(&self, source: u8) {
+        let bit = 1u16.wrapping_shl(source.into());
+        let _ = self.0.fetch_update(SeqCst, SeqCst, |word| (word & bit << 8 != 0).then_some(word | bit));
+    }
+
     /// Who has it pending: bit `s` for sender `s`.
     pub fn pending(&self) -> u8 {
         let word = self.0.load(SeqCst);
@@ -97,5 +103,25 @@ impl Senders {
     /// Whether others than `source` wait for their turn.
     pub fn others_wait(&self, source: u8) -> bool {
         self.0.load(SeqCst) & 0xff & !1u16.wrapping_shl(source.into()) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_was_withdrawn_while_it_was_merged_does_not_come_back() {
+        let senders = Senders::new();
+        senders.send(3);
+        assert_eq!(senders.claim(None), Some(3));
+        senders.send(3);
+        assert_eq!(senders.merge(), Some(3));
+        senders.unmerge(3);
+        assert!(senders.wait(), "it waits again");
+        assert_eq!(senders.merge(), Some(3));
+        senders.withdraw_from(1 << 3);
+        senders.unmerge(3);
+        assert!(!senders.any(), "another vCPU has withdrawn it");
     }
 }

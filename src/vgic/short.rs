@@ -115,7 +115,7 @@ impl Vgic {
             return true;
         }
         // The guest has not acknowledged or not ended the last one: as it was.
-        senders.send(source);
+        senders.unmerge(source);
         false
     }
 

@@ -55,6 +55,11 @@ const TWO_PAGES: u64 = 0x2000;
 const HYP: u64 = 0x200;
 /// One priority for all that EL2 takes: nothing at EL2 preempts anything.
 const PRIORITY: u32 = 0xa0a0_a0a0;
+/// But SGIs come last: guests have them sent, without end if they like, and which of two that are as urgent comes first is not
+/// said (IHI 0048, 3.3). An alarm or the console must not wait for a gap between them.
+const SGI_PRIORITY: u32 = 0xc0c0_c0c0;
+/// SGIs are the INTIDs below.
+const SGIS: u64 = 16;
 
 /// The frames of the machine's GICv2.
 pub struct Frames {
@@ -149,7 +154,8 @@ impl Frames {
             self.dist.write32(GICD_CPENDSGIR + 4 * word, !0);
         }
         for intid in (0..32).step_by(4) {
-            self.dist.write32(GICD_IPRIORITYR + intid, PRIORITY);
+            let priority = if intid < SGIS { SGI_PRIORITY } else { PRIORITY };
+            self.dist.write32(GICD_IPRIORITYR + intid, priority);
         }
         self.init_interface();
     }

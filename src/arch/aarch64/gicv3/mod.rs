@@ -44,6 +44,11 @@ const GICD_RWP: u32 = 1 << 31;
 const GICR_RWP: u32 = 1 << 3;
 /// One priority for all that EL2 takes: nothing at EL2 preempts anything.
 const PRIORITY: u32 = 0xa0a0_a0a0;
+/// But SGIs come last: guests have them sent, without end if they like, and which of two that are as urgent comes first is not
+/// said (IHI 0069, 4.8). An alarm or the console must not wait for a gap between them.
+const SGI_PRIORITY: u32 = 0xc0c0_c0c0;
+/// SGIs are the INTIDs below.
+const SGIS: u64 = 16;
 /// How often a status bit is looked at before the hardware is given up on.
 const PATIENCE: u32 = 1_000_000;
 
@@ -171,7 +176,8 @@ impl Redistributor {
         self.0.write32(SGI_FRAME + GICD_ICACTIVER, !0);
         self.0.write32(SGI_FRAME + GICD_IGROUPR, !0);
         for intid in (0..32).step_by(4) {
-            self.0.write32(SGI_FRAME + GICD_IPRIORITYR + intid, PRIORITY);
+            let priority = if intid < SGIS { SGI_PRIORITY } else { PRIORITY };
+            self.0.write32(SGI_FRAME + GICD_IPRIORITYR + intid, priority);
         }
         for _ in 0..PATIENCE {
             if self.0.read32(GICR_CTLR) & GICR_RWP == 0 {
