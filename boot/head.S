@@ -24,8 +24,8 @@ _start:
 // in a round: lines are of 64 or 128 bytes, so a page has an even number of them.
 // Needed around writes made with the MMU off: those bypass the cache, so a line that the loader left there
 // would hide them later, or be written back over them (Arm ARM DDI 0487, B2.7 and D7.5 on mismatched attributes).
-    // The barrier first: such maintenance is not ordered behind stores to Device memory, which all are with the MMU off, but by
-    // one (Arm ARM DDI 0487, D7.5.9).
+// The barrier first: such maintenance is not ordered behind stores to Device memory, which all are with the MMU off, but by
+// one (Arm ARM DDI 0487, D7.5.9).
     .macro  invalidate_range
     dsb     sy
     mrs     x2, ctr_el0
